@@ -1,0 +1,1 @@
+"""Errata's library: everything the pages can do, without the pages."""

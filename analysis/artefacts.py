@@ -1,0 +1,282 @@
+"""Things that are made once and never changed: immutable versions, and one small file naming the current one.
+
+    HOME/0001-3fa9c2d1/   a version: files and a manifest; complete and on disk before anyone can see it
+    HOME/current          the current version's name; replaced atomically, so a reader sees old or new
+
+Writing goes on in `HOME/.staging-*`, without a lock. Publishing takes the lock of HOME, flushes every file,
+renames the staging folder to its version and replaces `current`. Whatever moment a writer is killed at, the
+workspace opens again with the version that was current before, or with the new one.
+"""
+
+import contextlib
+import errno
+import hashlib
+import json
+import os
+import re
+import shutil
+import socket
+import uuid
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import cached_property
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock, Timeout
+
+from analysis.errors import ErrataError, InputError, LockedError, WorkspaceError
+
+FORMAT = 1
+"""The version of everything that a workspace keeps on disk."""
+
+CURRENT = "current"
+LOCK_SECONDS = 30.0
+_STAGING = ".staging-"
+_DISK_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+
+
+def code_version() -> str:
+    """The version of Errata that is running."""
+    try:
+        return version("errata")
+    except PackageNotFoundError:
+        return "unknown"
+
+
+def now() -> str:
+    """The time in UTC, ISO 8601, to the second."""
+    return datetime.now(UTC).isoformat(timespec="seconds")
+
+
+def slug(reference: str) -> str:
+    """A folder name for any text: readable characters, and a short hash so that no two texts share one."""
+    if not reference.strip():
+        raise InputError("A name is needed, and an empty one was given.")
+    readable = re.sub(r"[^a-z0-9._-]+", "-", reference.lower()).strip("-.")[:80] or "unnamed"
+    return f"{readable}-{hashlib.blake2b(reference.encode('utf-8', 'surrogatepass'), digest_size=4).hexdigest()}"
+
+
+def file_hash(path: Path) -> str:
+    """BLAKE2b-128 of a file's bytes, in hex."""
+    digest = hashlib.blake2b(digest_size=16)
+    with path.open("rb") as file:
+        while block := file.read(1 << 20):
+            digest.update(block)
+    return digest.hexdigest()
+
+
+def write_atomically(path: Path, data: bytes) -> None:
+    """Replace a file as a whole: after a crash it holds the old bytes or the new ones."""
+    temporary = path.with_name(f".{path.name}-{uuid.uuid4().hex}")
+    try:
+        with temporary.open("wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    except BaseException:
+        with contextlib.suppress(OSError):
+            temporary.unlink(missing_ok=True)
+        raise
+    _flush(path.parent)
+
+
+def _flush(path: Path) -> None:
+    """Force a file or a folder's entries to the disk."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+@dataclass(frozen=True)
+class Artefact:
+    """One published version of a thing in the workspace."""
+
+    folder: Path
+    manifest: dict[str, Any]
+
+    @property
+    def name(self) -> str:
+        """The full name or reference, as people gave it."""
+        return str(self.manifest["name"])
+
+    @property
+    def slug(self) -> str:
+        return self.folder.parent.name
+
+    @property
+    def version(self) -> str:
+        return self.folder.name
+
+    @cached_property
+    def inputs(self) -> dict[str, str]:
+        """What this was made from: a fingerprint for each input."""
+        return dict(self.manifest.get("inputs", {}))
+
+    def file(self, name: str) -> Path | None:
+        """The path of one of its files, None when this version has no such file."""
+        return self.folder / name if name in self.manifest["files"] else None
+
+
+def current_version(home: Path) -> str | None:
+    """The name of the current version of the artefact at `home`, None when nothing was published there."""
+    try:
+        return (home / CURRENT).read_text().strip() or None
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+
+
+def open_artefact(home: Path, kind: str, version_name: str | None = None) -> Artefact | None:
+    """Open the current (or the named) version at `home`, None when nothing was published there.
+
+    Raises WorkspaceError when the version that should be there is missing or damaged.
+    """
+    name = version_name or current_version(home)
+    if name is None:
+        return None
+    folder = home / name
+    try:
+        manifest = json.loads((folder / f"{kind}.json").read_text())
+        sizes = {file: (folder / file).stat().st_size for file in manifest["files"]}
+    except (OSError, ValueError, KeyError) as error:
+        raise WorkspaceError(
+            f"Version {name} of {home.name} is damaged ({error}). Restore the folder {folder} from a backup, "
+            f"or make it again."
+        ) from error
+    for file, size in sizes.items():
+        if size != manifest["files"][file]["bytes"]:
+            raise WorkspaceError(
+                f"{folder / file} has {size} bytes and should have {manifest['files'][file]['bytes']}. "
+                f"Restore it from a backup, or make it again."
+            )
+    return Artefact(folder, manifest)
+
+
+@contextlib.contextmanager
+def staging(home: Path) -> Iterator[Path]:
+    """A private folder to write a version's files into; whatever is left in it at the end is removed."""
+    home.mkdir(parents=True, exist_ok=True)
+    folder = home / f"{_STAGING}{uuid.uuid4().hex}"
+    folder.mkdir()
+    # Held as long as the writer lives, so that `sweep` can tell a dead writer's folder from a live one's.
+    alive = FileLock(f"{folder}.lock")
+    alive.acquire()
+    try:
+        yield folder
+    except OSError as error:
+        raise explained(error, home) from error
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+        alive.release()
+        with contextlib.suppress(OSError):
+            Path(alive.lock_file).unlink(missing_ok=True)
+
+
+def explained(error: OSError, home: Path) -> Exception:
+    """An error of the file system in words for people, when it is one that they can mend."""
+    if error.errno in _DISK_FULL:
+        return ErrataError(
+            f"The disk is full or over quota at {home}: nothing was published and the version from before "
+            f"still holds. Free some space and run the command again."
+        )
+    if isinstance(error, PermissionError):
+        return ErrataError(
+            f"No permission to write {error.filename or home}. Change its owner or rights, then try again."
+        )
+    return error
+
+
+@contextlib.contextmanager
+def publishing(home: Path, seconds: float = LOCK_SECONDS) -> Iterator[None]:
+    """Hold the artefact's lock. Raises LockedError when another writer keeps it for longer than `seconds`."""
+    home.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(home / ".lock")
+    try:
+        lock.acquire(timeout=seconds)
+    except Timeout as error:
+        raise LockedError(
+            f"Another process is publishing {home.name} and did not finish within {seconds:.0f} s. Nothing was "
+            f"changed. Wait for it to end, then run the command again."
+        ) from error
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def publish(
+    home: Path,
+    staged: Path,
+    kind: str,
+    *,
+    name: str,
+    inputs: dict[str, str],
+    details: Mapping[str, Any] | None = None,
+    check: Callable[[], None] = lambda: None,
+    lock_seconds: float = LOCK_SECONDS,
+) -> Artefact:
+    """Make the staged files the current version of the artefact at `home`.
+
+    `inputs` are the fingerprints of what it was computed from; `check` is called under the lock and raises
+    StaleInputError when one of them is no longer what it was. `details` are further keys of the manifest.
+    """
+    files = sorted(path for path in staged.iterdir() if path.is_file())
+    manifest: dict[str, Any] = {
+        "format": FORMAT,
+        "kind": kind,
+        "name": name,
+        "created": now(),
+        "made_by": {"errata": code_version(), "host": socket.gethostname()},
+        "inputs": inputs,
+        **(details or {}),
+        "files": {path.name: {"bytes": path.stat().st_size, "hash": file_hash(path)} for path in files},
+    }
+    content = hashlib.blake2b(json.dumps(manifest, sort_keys=True, default=str).encode(), digest_size=4)
+    for path in files:
+        _flush(path)
+    write_atomically(staged / f"{kind}.json", json.dumps(manifest, indent=1, default=str).encode())
+    with publishing(home, lock_seconds):
+        check()
+        number = 1 + max((int(path.name[:4]) for path in versions(home)), default=0)
+        folder = home / f"{number:04d}-{content.hexdigest()}"
+        staged.rename(folder)
+        _flush(home)
+        write_atomically(home / CURRENT, folder.name.encode())
+    return Artefact(folder, manifest)
+
+
+def versions(home: Path) -> list[Path]:
+    """Every version at `home`, the oldest first, whether it ever became current or not."""
+    if not home.is_dir():
+        return []
+    return sorted(path for path in home.iterdir() if re.fullmatch(r"\d{4,}-[0-9a-f]{8}", path.name))
+
+
+def sweep(home: Path, keep: int = 1) -> list[Path]:
+    """Remove dead writers' staging folders and all but the `keep` newest versions; the current one stays.
+
+    Returns the folders that were removed.
+    """
+    removed = []
+    for folder in home.glob(f"{_STAGING}*"):
+        if folder.suffix == ".lock":
+            continue
+        alive = FileLock(f"{folder}.lock")
+        with contextlib.suppress(Timeout):
+            alive.acquire(timeout=0)
+            shutil.rmtree(folder, ignore_errors=True)
+            alive.release()
+            Path(alive.lock_file).unlink(missing_ok=True)
+            removed.append(folder)
+    with publishing(home):
+        current = current_version(home)
+        past = [path for path in versions(home) if path.name != current]
+        for folder in past[: max(0, len(past) - (keep - 1))]:
+            shutil.rmtree(folder)
+            removed.append(folder)
+    return removed

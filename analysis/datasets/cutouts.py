@@ -1,0 +1,704 @@
+"""The demo set: scenes composed from photographic cutouts, of which the whole truth is known.
+
+A scene shows one to three cutouts on a generated background. As in ImageNet each has one original label,
+mostly of its largest object; the truth is every class that is in it. Like ImageNet the set has images
+without any valid class, wrong labels and near-duplicates, but here each is on record (``flaw``,
+``label_from`` and ``duplicate_of`` in the metadata). Everything follows from the seed, byte for byte.
+"""
+
+import dataclasses
+import multiprocessing
+import os
+import re
+import shutil
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
+from functools import partial
+from multiprocessing.connection import wait
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+import polars as pl
+from filelock import FileLock
+from numpy.random import Generator, SeedSequence, default_rng
+from numpy.typing import NDArray
+from PIL import Image, ImageColor, ImageFilter
+
+from analysis.datasets import stamps as stamp_table
+from analysis.errors import InputError
+from analysis.progress import Progress, silent
+
+if TYPE_CHECKING:
+    from analysis.datasets import Listing
+
+WRONG_LABELS = 0.04  # shares of all scenes, exact to the rounding
+NEAR_DUPLICATES = 0.02
+NO_VALID_CLASS = 0.04
+ANOTHER_OBJECT = 0.15  # share of the scenes of several objects that are labelled by a smaller one
+MIN_VISIBLE = 0.35  # an object of which less is to be seen would not count; scenes are laid out so that none is
+
+Array = NDArray[np.floating[Any]]
+
+
+class Truth(NamedTuple):
+    """What is in each scene (closed: a class that is not listed is not there)."""
+
+    labels: pl.DataFrame  # key str, class u32: one row for each class of each scene
+    items: pl.DataFrame  # key str, scored bool (false: no class of ImageNet is in it), exhaustive bool (true)
+
+
+@dataclass(frozen=True, eq=False)
+class Scenes:
+    """A composed set: image files under `root`, what an importer needs to know of them, and the truth.
+
+    `records` has one row a scene: key and path str, label u32 (the original label), split str|null, and
+    - objects u32: how many cutouts it shows, those of no class included;
+    - label_from str: "largest object", "another object", "similar class" (a scene of no valid class is labelled
+      as what its largest object looks like: a fact about such scenes, not a planted flaw), "wrong: similar
+      class", "wrong: any class";
+    - flaw str|null: "wrong label" (a class that is not in the scene) or "near duplicate";
+    - duplicate_of str|null: key of the scene that a near duplicate repeats;
+    - background str; largest_share f64: the part of the image that the largest object covers;
+    - least_visible f64: the visible part of the object that is hidden or cut off most.
+    """
+
+    root: Path
+    records: pl.DataFrame
+    truth: Truth
+
+    @property
+    def listing(self) -> "Listing":
+        """The set as any other dataset reader gives it."""
+        from analysis.datasets import Listing, problems_frame
+        from analysis.labels.classes import imagenet_1k
+
+        return Listing(
+            root=self.root,
+            records=self.records,
+            classes=imagenet_1k(),
+            problems=problems_frame([]),
+            layout="cutouts",
+        )
+
+
+def compose(
+    stamps: Mapping[str, Path],
+    out: Path,
+    *,
+    scenes: int = 1500,
+    size: int = 320,
+    seed: int = 0,
+    workers: int | None = None,
+    progress: Progress = silent,
+) -> Scenes:
+    """Compose scenes of `size` × `size` pixels from cutouts into ``out/scene-00000.jpg`` and so on.
+
+    `stamps` maps names of the table of cutouts to their files, as :func:`analysis.datasets.stamps.find` gives
+    it. The files are the same for any number of workers (None: one a core). The folder appears when it is
+    complete; earlier scenes in it are replaced. Raises InputError where `out` holds anything else or cannot be
+    written, a cutout cannot be read, or there are too few of them.
+    """
+    if size < 32:
+        raise InputError(f"Scenes of {size} pixels are too small to show anything; 32 is the least.")
+    plans = plan_scenes(stamps, scenes, seed)
+    out.parent.mkdir(parents=True, exist_ok=True)
+    with FileLock(out.parent / f".{out.name}.lock"):
+        _check_replaceable(out)
+        draft, replaced = (out.parent / f".{out.name}.{part}" for part in ("composing", "replaced"))
+        for left_over in (draft, replaced):  # of a run that was killed: we hold the lock
+            shutil.rmtree(left_over, ignore_errors=True)
+        draft.mkdir()
+        try:
+            drawn: list[_Drawn] = []
+            progress("Composing scenes", 0, scenes)
+            for outcome in _draw_all(plans, stamps, draft, size, seed, workers):
+                drawn.append(outcome)
+                progress("Composing scenes", len(drawn), scenes)
+            if out.exists():
+                out.rename(replaced)
+            draft.rename(out)
+        except OSError as error:
+            raise InputError(f"The scenes could not be written to {out}: {error}. No scene was kept.") from error
+        finally:
+            shutil.rmtree(draft, ignore_errors=True)
+            shutil.rmtree(replaced, ignore_errors=True)
+    return _frames(out, plans, drawn)
+
+
+def _check_replaceable(out: Path) -> None:
+    if out.exists() and not out.is_dir():
+        raise InputError(f"{out} is a file; name a folder for the scenes.")
+    for path in out.iterdir() if out.exists() else ():
+        if not re.fullmatch(r"scene-\d+\.jpg", path.name):
+            raise InputError(f"{out} holds other things than scenes ({path.name!r}); name a new or empty folder.")
+
+
+# ---- what is to be seen: drawn up for the whole set at once, so that shares and class balance are exact
+
+
+@dataclass(frozen=True)
+class Plan:
+    """One scene before it is drawn."""
+
+    stamps: tuple[str, ...]  # names of its cutouts, the largest first
+    classes: tuple[int | None, ...]  # of each cutout; None: of no class
+    label: int
+    label_from: str
+    flaw: str | None = None
+    duplicate_of: int | None = None
+
+
+def plan_scenes(names: Sequence[str] | Mapping[str, Path], scenes: int, seed: int) -> list[Plan]:
+    """Draw up `scenes` scenes from the cutouts of these names; see :class:`Scenes` for what they hold."""
+    rows = stamp_table.table().filter(pl.col("stamp").is_in(list(names)))
+    known = rows.filter(pl.col("label").is_not_null())
+    by_class = {
+        c: known.filter(pl.col("label") == c)["stamp"].to_list()
+        for c in known["label"].unique(maintain_order=True)
+    }
+    unknown = rows.filter(pl.col("label").is_null())["stamp"].to_list()
+    class_of = dict(rows.select("stamp", "label").iter_rows())
+    near = dict(rows.select("stamp", "near").iter_rows())
+    if scenes < 1 or len(by_class) < 5:
+        raise InputError(
+            f"Cannot compose {scenes} scenes from cutouts of {len(by_class)} classes: it takes at least one scene "
+            "and five classes. Give a folder with more of the cutouts, or let them be fetched."
+        )
+    # A spawn key keeps this stream apart from those of the scenes, SeedSequence([seed, i]).
+    rng = default_rng(SeedSequence(seed, spawn_key=(0,)))
+    classes = list(by_class)
+
+    n_copies, n_wrong = round(NEAR_DUPLICATES * scenes), round(WRONG_LABELS * scenes)
+    n_none = round(NO_VALID_CLASS * scenes) if len(unknown) >= 3 else 0
+    order = rng.permutation(scenes).tolist()
+    copies, rest = order[:n_copies], order[n_copies:]
+    empty, labelled = rest[:n_none], rest[n_none:]
+    counts = rng.choice([1, 2, 3], size=scenes, p=[0.5, 0.33, 0.17]).tolist()
+    several = [i for i in labelled[n_wrong:] if counts[i] > 1]
+    by_another = set(several[: round(ANOTHER_OBJECT * len(several))])
+    turns = -(-len(labelled) // len(classes))
+    dealt = np.concatenate([rng.permutation(classes) for _ in range(turns)]).tolist()  # each class as often as any
+
+    def others(count: int, taken: set[int]) -> list[str]:
+        """More cutouts of classes not yet taken, one in seven of no class."""
+        chosen: list[str] = []
+        while len(chosen) < count:
+            pool = unknown if unknown and rng.random() < 1 / 7 else by_class[int(rng.choice(classes))]
+            name = str(rng.choice(pool))
+            if name not in chosen and class_of[name] not in taken:
+                chosen.append(name)
+                taken |= {class_of[name]} - {None}
+        return chosen
+
+    plans: dict[int, Plan] = {}
+
+    def put(i: int, shown: Sequence[str], label: int, label_from: str, flaw: str | None = None) -> None:
+        plans[i] = Plan(tuple(shown), tuple(class_of[name] for name in shown), label, label_from, flaw)
+
+    for i in empty:
+        shown = rng.choice(unknown, size=counts[i], replace=False).tolist()
+        put(i, shown, near[shown[0]], "similar class")
+    for number, i in enumerate(labelled):
+        label = dealt[number]
+        name = str(rng.choice(by_class[label]))
+        if number < n_wrong:
+            similar = number % 2 == 0 and near[name] in by_class
+            taken = {label, near[name]} if similar else {label}
+            shown = [name, *others(counts[i] - 1, taken)]
+            present = {class_of[n] for n in shown}
+            given = near[name] if similar else int(rng.choice([c for c in classes if c not in present]))
+            put(i, shown, given, "wrong: similar class" if similar else "wrong: any class", "wrong label")
+        elif i in by_another:
+            larger = str(rng.choice(by_class[int(rng.choice([c for c in classes if c != label]))]))
+            put(i, [larger, name, *others(counts[i] - 2, {label, class_of[larger]})], label, "another object")
+        else:
+            put(i, [name, *others(counts[i] - 1, {label})], label, "largest object")
+    sources = rng.choice(labelled[n_wrong:], size=n_copies, replace=False).tolist() if n_copies else []
+    for i, source in zip(copies, sources, strict=True):
+        plans[i] = dataclasses.replace(plans[source], flaw="near duplicate", duplicate_of=source)
+    return [plans[i] for i in range(scenes)]
+
+
+# ---- drawing: a scene depends on its plan, the seed and its number only, so any process may draw any scene
+
+
+@dataclass(frozen=True, eq=False)
+class Drawing:
+    """One scene as drawn."""
+
+    image: Image.Image
+    background: str
+    visible: list[NDArray[np.bool_]]  # (size, size) of each cutout, in the plan's order
+    whole: list[int]  # pixels of each cutout, hidden and cut off ones included
+
+
+def draw(plan: Plan, cutouts: Mapping[str, Image.Image], size: int, rng: Generator) -> Drawing:
+    """Draw one scene (no duplicate) of `size` × `size` pixels."""
+    kind = max((start for start in SETTINGS if plan.stamps[0].startswith(start)), key=len)
+    name = str(rng.choice(SETTINGS[kind]))
+    background = BACKGROUNDS[name]
+    pixels, horizon = background.paint(rng, size)
+    sprites = _lay_out([cutouts[stamp] for stamp in plan.stamps], size, horizon, background, rng)
+
+    canvas = _image(pixels)
+    # What stands nearer has its foot lower in the image; on a table top small things lie on large ones.
+    front = sorted(range(len(sprites)), key=lambda i: sprites[i].bottom if horizon else i)
+    covered = np.zeros((size, size), bool)
+    visible = [covered] * len(sprites)
+    for i in front:
+        _cast_shadow(canvas, sprites[i], background.shadow)
+        canvas.paste(sprites[i].image.convert("RGB"), sprites[i].corner, sprites[i].image.getchannel("A"))
+    for i in reversed(front):
+        mask = sprites[i].mask(size)
+        visible[i] = mask & ~covered
+        covered = covered | mask
+    return Drawing(_develop(canvas, rng), name, visible, [_opaque(sprite.image) for sprite in sprites])
+
+
+@dataclass(frozen=True, eq=False)
+class _Sprite:
+    """A cutout as it stands in the scene."""
+
+    image: Image.Image  # RGBA
+    corner: tuple[int, int]  # left, top; may lie outside the frame
+
+    @property
+    def bottom(self) -> int:
+        return self.corner[1] + self.image.height
+
+    def mask(self, size: int) -> NDArray[np.bool_]:
+        frame = Image.new("L", (size, size))
+        frame.paste(self.image.getchannel("A"), self.corner)
+        return np.asarray(frame) > 127
+
+
+def _opaque(cutout: Image.Image) -> int:
+    """Pixels that it covers."""
+    return int((np.asarray(cutout.getchannel("A")) > 127).sum())
+
+
+def _lay_out(
+    cutouts: Sequence[Image.Image], size: int, horizon: float, background: "Background", rng: Generator
+) -> list[_Sprite]:
+    """Size, turn and place cutouts so that each is smaller than the one before and well visible."""
+    images: list[Image.Image] = []
+    area = rng.uniform(0.04, 0.17) if len(cutouts) == 1 else rng.uniform(0.055, 0.14)
+    for cutout in cutouts:
+        if rng.random() < 0.5:
+            cutout = cutout.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
+        opaque = _opaque(cutout)
+        limit = min(3.0, 0.86 * size / max(cutout.size))  # enlarged further, small cutouts turn to mush
+        scale = min(float(np.sqrt(area * size**2 / opaque)), limit)
+        area = scale**2 * opaque / size**2 * rng.uniform(0.45, 0.7)  # of the next, at most
+        images.append(_transform(cutout, scale, rng.normal(0, background.tilt), rng.uniform(0.88, 1.1)))
+    while True:
+        alphas = [np.asarray(image.getchannel("A"))[::4, ::4] > 127 for image in images]
+        for _ in range(40):
+            sprites = [_Sprite(image, _corner(image, size, horizon, rng)) for image in images]
+            if _least_visible(sprites, alphas, size, horizon) >= 0.8:
+                return sprites
+        images = [image.resize([max(1, round(0.9 * side)) for side in image.size]) for image in images]
+
+
+def _transform(cutout: Image.Image, scale: float, angle: float, gain: float) -> Image.Image:
+    width, height = (max(4, round(side * scale)) for side in cutout.size)
+    image = cutout.resize((width, height), Image.Resampling.BICUBIC)
+    image = image.rotate(angle, Image.Resampling.BICUBIC, expand=True)
+    box = image.getchannel("A").point(lambda a: 255 * (a > 16)).getbbox()
+    bands = image.crop(box).split()
+    return Image.merge("RGBA", [*(band.point(lambda v: v * gain) for band in bands[:3]), bands[3]])
+
+
+def _corner(image: Image.Image, size: int, horizon: float, rng: Generator) -> tuple[int, int]:
+    """A random place, a little of the cutout possibly out of the frame; on the ground where there is ground."""
+    left = rng.uniform(-0.05 * image.width, size - 0.95 * image.width)
+    if horizon:
+        highest = max((horizon + 0.12) * size, 0.97 * image.height)
+        top = rng.uniform(min(highest, 0.97 * size), 0.98 * size) - image.height
+    else:
+        top = rng.uniform(-0.04 * image.height, size - 0.96 * image.height)
+    return round(left), round(top)
+
+
+def _least_visible(
+    sprites: Sequence[_Sprite], alphas: Sequence[NDArray[np.bool_]], size: int, horizon: float
+) -> float:
+    """The smallest visible part of any sprite, on a quarter of the resolution."""
+    covered = np.zeros((-(-size // 4), -(-size // 4)), bool)
+    least = 1.0
+    for i in sorted(range(len(sprites)), key=lambda i: sprites[i].bottom if horizon else i, reverse=True):
+        left, top = (side // 4 for side in sprites[i].corner)
+        alpha = alphas[i]
+        inside = covered[max(top, 0) : max(top + alpha.shape[0], 0), max(left, 0) : max(left + alpha.shape[1], 0)]
+        y, x = max(-top, 0), max(-left, 0)
+        part = alpha[y : y + inside.shape[0], x : x + inside.shape[1]]
+        if total := int(alpha.sum()):  # none where it is but a few pixels large
+            least = min(least, int((part & ~inside).sum()) / total)
+        inside |= part
+    return least
+
+
+def _cast_shadow(canvas: Image.Image, sprite: _Sprite, kind: str) -> None:
+    size, alpha = canvas.width, sprite.image.getchannel("A")
+    left, top = sprite.corner
+    if kind == "none":
+        return
+    if kind == "ground":  # a flat, soft patch where it stands
+        height = max(3, round(0.16 * alpha.height))
+        alpha = alpha.resize((round(1.06 * alpha.width), height), Image.Resampling.BOX)
+        left, top = left - round(0.03 * alpha.width), sprite.bottom - round(0.72 * height)
+        blur, strength = 0.014, 0.62
+    else:  # lying: away from the light
+        left, top = left + round(0.015 * size), top + round(0.025 * size)
+        blur, strength = 0.018, 0.45
+    margin = round(3 * blur * size)
+    shade = Image.new("L", (alpha.width + 2 * margin, alpha.height + 2 * margin))
+    shade.paste(alpha, (margin, margin))
+    shade = shade.filter(ImageFilter.GaussianBlur(blur * size)).point(lambda v: v * strength)
+    canvas.paste((18, 16, 22), (left - margin, top - margin), shade)
+
+
+def _develop(canvas: Image.Image, rng: Generator) -> Image.Image:
+    """What a camera adds: a darker rim, a tint of the light, a little noise."""
+    size = canvas.width
+    y, x = np.mgrid[-1 : 1 : size * 1j, -1 : 1 : size * 1j].astype(np.float32)
+    rim = 1 - rng.uniform(0.02, 0.12) * (x * x + y * y)
+    light = (1 + rng.normal(0, 0.015, 3)).astype(np.float32) * rng.uniform(0.94, 1.04)
+    grain = rng.standard_normal((size, size), dtype=np.float32) * rng.uniform(1, 3.5)
+    pixels = np.asarray(canvas, np.float32) * (rim[..., None] * light) + grain[..., None]
+    return Image.fromarray(np.clip(pixels, 0, 255).astype(np.uint8))
+
+
+def load_cutouts(stamps: Mapping[str, Path], size: int) -> dict[str, Image.Image]:
+    """Decode cutouts as RGBA without their empty margins, no larger than twice what a scene can use."""
+    cutouts = {}
+    for name, path in stamps.items():
+        try:
+            with Image.open(path) as file:
+                image = file.convert("RGBA")
+        except (OSError, Image.DecompressionBombError) as error:
+            raise InputError(
+                f"The cutout {path} cannot be read ({error}); fetch it again or remove it."
+            ) from error
+        box = image.getchannel("A").point(lambda a: 255 * (a > 16)).getbbox()
+        if box is None or not _opaque(image):
+            raise InputError(f"The cutout {path} is transparent all over; remove it.")
+        image = image.crop(box)
+        image.thumbnail((2 * size, 2 * size), Image.Resampling.LANCZOS)
+        cutouts[name] = image
+    return cutouts
+
+
+def draw_scene(
+    i: int, plans: Sequence[Plan], cutouts: Mapping[str, Image.Image], size: int, seed: int
+) -> tuple[Drawing, int]:
+    """Draw scene `i`, a duplicate as its source shot again; returns it and the JPEG quality to store it at."""
+    plan, rng = plans[i], default_rng(SeedSequence([seed, i]))
+    if plan.duplicate_of is None:
+        return draw(plan, cutouts, size, rng), int(rng.integers(88, 95))
+    source, _ = draw_scene(plan.duplicate_of, plans, cutouts, size, seed)
+    cut = max(1, round(rng.uniform(0.01, 0.025) * size))
+    left, top = rng.integers(0, 2 * cut + 1, 2).tolist()
+    box = (left, top, left + size - 2 * cut, top + size - 2 * cut)
+    gain = float(rng.choice([rng.uniform(0.88, 0.95), rng.uniform(1.05, 1.12)]))
+    image = source.image.crop(box).resize((size, size), Image.Resampling.BICUBIC).point(lambda v: v * gain)
+    visible = [mask[box[1] : box[3], box[0] : box[2]] for mask in source.visible]
+    return dataclasses.replace(source, image=image, visible=visible), int(rng.integers(72, 86))
+
+
+# ---- a set's files, written by several processes
+
+
+class _Drawn(NamedTuple):
+    background: str
+    largest_share: float
+    least_visible: float
+
+
+def _key(i: int) -> str:
+    return f"scene-{i:05d}.jpg"
+
+
+@dataclass(frozen=True, eq=False)
+class _Writer:
+    """Draws scenes into a folder; each process makes one."""
+
+    plans: Sequence[Plan]
+    cutouts: Mapping[str, Image.Image]
+    folder: Path
+    size: int
+    seed: int
+
+    def __call__(self, i: int) -> _Drawn:
+        drawing, quality = draw_scene(i, self.plans, self.cutouts, self.size, self.seed)
+        drawing.image.save(self.folder / _key(i), quality=quality)
+        return _Drawn(
+            drawing.background,
+            max(float(mask.mean()) for mask in drawing.visible),
+            min(int(m.sum()) / whole for m, whole in zip(drawing.visible, drawing.whole, strict=True)),
+        )
+
+
+_writer: _Writer | None = None  # of a worker process
+
+
+def _start_worker(plans: Sequence[Plan], stamps: Mapping[str, Path], folder: Path, size: int, seed: int) -> None:
+    global _writer
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+    # A worker whose parent was killed would wait for work for ever.
+    threading.Thread(target=lambda: (wait([parent.sentinel]), os._exit(1)), daemon=True).start()
+    _writer = _Writer(plans, load_cutouts(stamps, size), folder, size, seed)
+
+
+def _write(i: int) -> _Drawn:
+    assert _writer is not None
+    return _writer(i)
+
+
+def _draw_all(
+    plans: Sequence[Plan], stamps: Mapping[str, Path], folder: Path, size: int, seed: int, workers: int | None
+) -> Iterator[_Drawn]:
+    """Write every scene into the folder, telling of them in order."""
+    workers = workers or os.cpu_count() or 1
+    if workers == 1:
+        yield from map(_Writer(plans, load_cutouts(stamps, size), folder, size, seed), range(len(plans)))
+        return
+    pool = ProcessPoolExecutor(
+        workers,
+        multiprocessing.get_context("spawn"),  # polars has threads, which a fork does not survive
+        initializer=_start_worker,
+        initargs=(plans, stamps, folder, size, seed),
+    )
+    try:
+        yield from pool.map(_write, range(len(plans)), chunksize=4)
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+def _frames(out: Path, plans: Sequence[Plan], drawn: Sequence[_Drawn]) -> Scenes:
+    keys = [_key(i) for i in range(len(plans))]
+    records = pl.DataFrame(
+        {
+            "key": keys,
+            "path": keys,
+            "label": pl.Series([plan.label for plan in plans], dtype=pl.UInt32),
+            "split": pl.Series([None] * len(plans), dtype=pl.String),
+            "objects": pl.Series([len(plan.stamps) for plan in plans], dtype=pl.UInt32),
+            "label_from": [plan.label_from for plan in plans],
+            "flaw": pl.Series([plan.flaw for plan in plans], dtype=pl.String),
+            "duplicate_of": pl.Series(
+                [None if plan.duplicate_of is None else _key(plan.duplicate_of) for plan in plans], dtype=pl.String
+            ),
+            "background": [scene.background for scene in drawn],
+            "largest_share": [round(scene.largest_share, 4) for scene in drawn],
+            "least_visible": [round(scene.least_visible, 4) for scene in drawn],
+        }
+    )
+    present = [sorted({c for c in plan.classes if c is not None}) for plan in plans]
+    labels = (
+        pl.DataFrame({"key": keys, "class": pl.Series(present, dtype=pl.List(pl.UInt32))})
+        .explode("class")
+        .drop_nulls("class")
+    )
+    items = pl.DataFrame({"key": keys, "scored": [bool(p) for p in present], "exhaustive": [True] * len(keys)})
+    return Scenes(out, records, Truth(labels, items))
+
+
+# ---- backgrounds: out of focus and quiet, so that the cutouts carry the scene
+
+
+@dataclass(frozen=True)
+class Background:
+    """A kind of place."""
+
+    paint: Callable[[Generator, int], tuple[Array, float]]  # -> (size, size, 3) in 0..1, horizon (0: no ground)
+    shadow: str  # "ground", "lying" or "none"
+    tilt: float  # degrees: standard deviation of a cutout's turn
+
+
+_WHITE = np.ones(3, np.float32)
+_DISC = Image.radial_gradient("L").point(lambda v: max(0, min(80 + v // 4, 5 * (124 - v))))  # brighter at its rim
+
+
+def _colour(rng: Generator, colour: str, spread: float = 0.03) -> Array:
+    """The colour, a little lighter or darker and a little off."""
+    shift = rng.normal(0, spread) + rng.normal(0, spread / 2, 3)
+    return (np.array(ImageColor.getrgb(colour)) / 255 + shift).astype(np.float32)
+
+
+def _noise(rng: Generator, size: int, across: float, down: float, octaves: int = 4) -> Array:
+    """(size, size) of smooth noise, mean 0, standard deviation 1; `across` × `down` blots in the first octave."""
+    total = Image.new("F", (2, 2))
+    for octave in range(octaves):  # each adds to the one before, enlarged: only the last is large
+        width, height = (min(size, max(2, round(blots * 2**octave))) for blots in (across, down))
+        finer = 0.55**octave * rng.standard_normal((height, width), dtype=np.float32)
+        total = Image.fromarray(finer + np.asarray(total.resize((width, height), Image.Resampling.BICUBIC)))
+    noise = np.asarray(total.resize((size, size), Image.Resampling.BICUBIC))
+    return (noise - noise.mean()) / (noise.std() + 1e-6)
+
+
+def _mix(a: Array, b: Array, part: Array) -> Array:
+    """From colour (or image) `a` to `b` by `part`, clipped to 0..1."""
+    part = np.clip(part, 0, 1)[..., None]
+    return (a * (1 - part) + b * part).astype(np.float32)
+
+
+def _downwards(size: int) -> Array:
+    """(size, size), 0 in the top row and 1 in the bottom row."""
+    return np.repeat(np.linspace(0, 1, size, dtype=np.float32)[:, None], size, axis=1)
+
+
+def _image(pixels: Array) -> Image.Image:
+    return Image.fromarray((np.clip(pixels, 0, 1) * 255).astype(np.uint8))
+
+
+def _add_lights(rng: Generator, image: Image.Image, count: int, horizon: float) -> None:
+    """Draw lights and leaves that are out of focus, as soft discs above the horizon, onto the image."""
+    size = image.width
+    for _ in range(count):
+        radius = max(2, round(rng.uniform(0.015, 0.055) * size))
+        x, y = rng.uniform(0, size), rng.uniform(0, horizon * size)
+        tint = tuple(int(255 * min(1.0, v)) for v in _colour(rng, "#fcedc7", 0.08))
+        disc = _DISC.resize((2 * radius, 2 * radius), Image.Resampling.BOX)
+        image.paste(tint, (round(x - radius), round(y - radius)), disc)
+
+
+def _landscape(
+    rng: Generator,
+    size: int,
+    *,
+    above: tuple[str, str],
+    far: str,
+    ground: tuple[str, str],
+    grain: tuple[float, float, float],
+    ragged: float = 0.03,
+    clouds: float = 0.25,
+    lights: int = 0,
+) -> tuple[Array, float]:
+    """Ground running to a horizon, with something far behind it, out of focus."""
+    horizon = rng.uniform(0.3, 0.5)
+    half = size // 2  # enough for what is out of focus
+    y = _downwards(half)
+    sky = _mix(_colour(rng, above[0]), _colour(rng, above[1]), y / horizon)
+    sky = _mix(sky, _WHITE, clouds * _noise(rng, half, 2, 6) * (y < 1.2 * horizon))
+    skyline = horizon - ragged * (1.4 + _noise(rng, half, 4, 1, 5)[0])
+    distance = _colour(rng, far) * (1 + 0.16 * _noise(rng, half, 7, 9, 3))[..., None]
+    blurred = _image(_mix(sky, distance, (y - skyline) * half / 2)).filter(ImageFilter.GaussianBlur(0.017 * half))
+    _add_lights(rng, blurred, lights, horizon)
+    scene = np.asarray(blurred.resize((size, size), Image.Resampling.BICUBIC), np.float32) / 255
+
+    y = _downwards(size)
+    depth = np.clip((y - horizon) / (1 - horizon), 0, 1)  # 0 at the horizon, 1 at our feet
+    rows = (np.sqrt(depth[:, 0]) * (size - 1)).astype(int)  # what is far is seen flatter
+    across, down, contrast = grain
+    texture = (0.6 * _noise(rng, size, across, down, 4) + 0.5 * _noise(rng, size, 4, 6, 3))[rows]
+    field = _mix(_colour(rng, ground[0]), _colour(rng, ground[1]), depth)
+    field = field * (1 + contrast * (0.25 + 0.75 * depth) * texture)[..., None]
+    soft = np.asarray(_image(field).reduce(4).resize((size, size), Image.Resampling.BICUBIC), np.float32) / 255
+    field = _mix(soft, field, 1.4 * depth - 0.25)
+    return _mix(scene, field, (y - horizon) * size / 7), horizon
+
+
+def _sky(rng: Generator, size: int, *, colours: tuple[str, str], clouds: float) -> tuple[Array, float]:
+    y = _downwards(size)
+    sky = _mix(_colour(rng, colours[0]), _colour(rng, colours[1]), y**1.3)
+    cover = _noise(rng, size, 1.6, 3, 6) + rng.uniform(-0.9, 0.4)
+    white = 0.96 + 0.04 * _noise(rng, size, 3, 3, 4)[..., None] * _WHITE
+    return _mix(sky, white, clouds * np.clip(cover, 0, 1.4)), 0.0
+
+
+def _studio(rng: Generator, size: int) -> tuple[Array, float]:
+    """A seamless backdrop with a pool of light."""
+    tones = ["#bfc9d4", "#dbccb8", "#b2c7b5", "#d4bdbf", "#a8b2cc"]
+    tone = _colour(rng, tones[rng.integers(len(tones))])
+    y, x = np.mgrid[0 : 1 : size * 1j, 0 : 1 : size * 1j].astype(np.float32)
+    pool = np.exp(-((x - rng.uniform(0.3, 0.7)) ** 2 / 0.25 + (y - rng.uniform(0.25, 0.6)) ** 2 / 0.2))
+    fold = 1 / (1 + np.exp(-(y - rng.uniform(0.5, 0.62)) * 22))
+    light = 0.72 + 0.4 * pool + 0.06 * fold + 0.008 * _noise(rng, size, 5, 5, 3)
+    return (tone * light[..., None]).astype(np.float32), 0.5
+
+
+def _wood(rng: Generator, size: int) -> tuple[Array, float]:
+    """Boards seen from above."""
+    tones = ["#ab7d54", "#c7a175", "#855e42", "#bdb09e"]
+    tone = _colour(rng, tones[rng.integers(len(tones))])
+    boards = int(rng.integers(3, 6))
+    at = (np.arange(size) + rng.uniform(0, size)) * boards / size
+    each = rng.normal(0, 0.07, boards * 3)[at.astype(int)].astype(np.float32)
+    gap = np.clip(np.abs(at % 1 - 0.5) * size / boards - (size / boards / 2 - 1.3), 0, 1).astype(np.float32)
+    fibre = 0.055 * _noise(rng, size, 2, 60, 3) + 0.05 * _noise(rng, size, 1.5, 14, 3)
+    light = (1 + fibre + 0.05 * _noise(rng, size, 1, 1, 2)) * (1 + each - 0.45 * gap)[:, None]
+    pixels = tone * light[..., None]
+    return (pixels if rng.random() < 0.5 else pixels.transpose(1, 0, 2)).astype(np.float32), 0.0
+
+
+def _cloth(rng: Generator, size: int) -> tuple[Array, float]:
+    """Linen with soft folds."""
+    tones = ["#d9d1bf", "#9eadbd", "#bd9e94", "#a8b8a3"]
+    tone = _colour(rng, tones[rng.integers(len(tones))])
+    weave = 0.03 * (_noise(rng, size, size / 3, 8, 1) + _noise(rng, size, 8, size / 3, 1))
+    folds = 0.07 * _noise(rng, size, rng.uniform(1, 3), rng.uniform(1, 3), 2)
+    return (tone * (1 + weave + folds)[..., None]).astype(np.float32), 0.0
+
+
+def _stone(rng: Generator, size: int) -> tuple[Array, float]:
+    """Paper, plaster or stone: the same noise, coarser or finer."""
+    tones = ["#e6e0d4", "#a8a8a6", "#ccc2b2", "#737a82"]
+    tone = _colour(rng, tones[rng.integers(len(tones))])
+    rough = rng.uniform(0.02, 0.05)
+    light = 1 + rough * _noise(rng, size, 3, 3, 7) + 0.02 * _noise(rng, size, size / 2, size / 2, 1)
+    return (tone * light[..., None]).astype(np.float32), 0.0
+
+
+def _place(above: str, far: str, ground: str, grain: tuple[float, float, float], **rest: Any) -> Background:
+    """A landscape's palette: colours "top horizon", "far", "far-end near-end"; grain: across, down, contrast."""
+    high, low = above.split()
+    back, front = ground.split()
+    paint = partial(_landscape, above=(high, low), far=far, ground=(back, front), grain=grain, **rest)
+    return Background(paint, "ground", 3)
+
+
+def _air(high: str, low: str, clouds: float) -> Background:
+    return Background(partial(_sky, colours=(high, low), clouds=clouds), "none", 6)
+
+
+BACKGROUNDS: dict[str, Background] = {
+    "meadow": _place("#6b9edb #d4e6f2", "#4d6b42", "#80994d #4d7329", (60, 14, 0.2)),
+    "savanna": _place("#99b8d6 #f2e0bd", "#80805c", "#ccb575 #a3824a", (50, 16, 0.16)),
+    "beach": _place("#6b9edb #d4e6f2", "#478ca8", "#e8d9b8 #d1b58a", (40, 30, 0.06), ragged=0),
+    "snow": _place("#9ebde0 #e6edf5", "#8599ad", "#f2f5fa #d6e3f2", (10, 12, 0.04), ragged=0.06),
+    "forest": _place("#405c33 #758c4d", "#334a29", "#666638 #54422b", (45, 24, 0.26), ragged=0.08, lights=26),
+    "street": _place("#b3c2d1 #dedbd6", "#857870", "#8c8c8f #6b6e73", (90, 60, 0.07), ragged=0.09, lights=12),
+    "table": _place("#5c4d45 #99806b", "#755c4a", "#b88c61 #996e47", (3, 40, 0.09), clouds=0, lights=16),
+    "kitchen": _place("#ccd4d1 #e6e6de", "#adbab8", "#e6e0d6 #ccc4b8", (5, 5, 0.03), clouds=0, lights=5),
+    "studio": Background(_studio, "ground", 4),
+    "wood": Background(_wood, "lying", 18),
+    "linen": Background(_cloth, "lying", 18),
+    "stone": Background(_stone, "lying", 18),
+    "sky": _air("#4d87d4", "#b8d9f2", 0.85),
+    "dusk": _air("#5c6199", "#f7b880", 0.45),
+    "water": _air("#2e8fa8", "#0f4a6b", 0.12),
+}
+_OUTDOORS = ["meadow", "savanna", "beach", "snow", "forest", "street", "studio"]
+# Where a thing is mostly seen: how its name in the table begins (the longest that fits counts) -> backgrounds
+SETTINGS: dict[str, list[str]] = {
+    "animals": _OUTDOORS,
+    "animals/birds": [*_OUTDOORS, "sky"],
+    "animals/fish": ["water", "beach", "stone"],
+    "animals/insects": ["meadow", "forest", "stone", "wood", "linen"],
+    "animals/mammals/aquatic": ["water", "beach", "snow"],
+    "animals/mammals/bears/toys": ["table", "kitchen", "studio", "linen"],
+    "military": _OUTDOORS,
+    "military/paratrooper": ["sky", "dusk"],
+    "military/vehicles/f22": ["sky", "dusk"],
+    "plants": ["meadow", "forest", "wood", "linen", "table"],
+    "sports": ["meadow", "studio", "street", "wood", "stone"],
+    "town": ["street", "meadow", "studio"],
+    "vehicles": ["street", "meadow", "beach", "snow", "studio"],
+    "vehicles/flight": ["sky", "dusk"],
+    "": ["table", "kitchen", "studio", "wood", "linen", "stone"],
+}

@@ -1,0 +1,219 @@
+"""Models over the images of a workspace: one pass gives a run, its dense scores and the vectors of a space."""
+
+import shutil
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from analysis import models
+from analysis.errors import InputError
+from analysis.models.predictions import Predictions
+from analysis.progress import Progress, silent
+from analysis.settings import settings
+from analysis.spaces import has_fresh_vectors, publish_vectors
+from analysis.workspace import Run, Workspace
+
+if TYPE_CHECKING:  # torch is loaded when a model is
+    from analysis.inference import InferenceResult
+    from analysis.models.loaded import LoadedModel
+
+DENSE_UP_TO = 200_000
+"""Items up to which dense scores are kept by default; 1.28 million x 1,000 in float16 are 2.6 GB a run."""
+
+
+@dataclass(frozen=True)
+class EvaluateOptions:
+    """How to evaluate; see `errata evaluate --help`."""
+
+    name: str | None = None
+    device: str = "auto"
+    precision: str = "auto"
+    batch: int | None = None
+    scores: Literal["auto", "full", "topk"] = "auto"
+    among: Literal["all", "present", "both"] = "all"
+    """Which classes compete: all outputs, those of classes that occur as original label, or a run of each."""
+    seen: Literal["yes", "no", "unknown"] = "unknown"
+    """Whether the model was trained on these items."""
+    skip_fresh: bool = False
+    """Leave models alone whose runs and vectors are there and fresh."""
+
+
+def evaluate(
+    workspace: Workspace,
+    references: Sequence[str],
+    options: EvaluateOptions | None = None,
+    *,
+    progress: Progress = silent,
+) -> list[Run]:
+    """Run each model over the images and publish its run (or runs) and its space's vectors.
+
+    An interrupted evaluation goes on from its last finished shard. Raises InputError for an unknown model, missing
+    weights, or a dataset without pixels; nothing is published for that model then.
+    """
+    options = options or EvaluateOptions()
+    if options.name is not None and len(references) != 1:
+        raise InputError(f"--name names one run, and {len(references)} models were given. Leave it out.")
+    for reference in references:
+        models.resolve(reference)
+    runs = []
+    for reference in references:
+        if options.skip_fresh and (there := _fresh_runs(workspace, reference, options)):
+            runs += there
+            continue
+        model = _load(workspace, reference, options.device, progress)
+        runs += _evaluate_one(workspace, model, options, progress)
+    return runs
+
+
+def embed(workspace: Workspace, reference: str, *, device: str = "auto", progress: Progress = silent) -> None:
+    """Make the vectors of a model's space without publishing a run."""
+    from analysis.inference import InferenceOptions, infer
+
+    model = _load(workspace, reference, device, progress)
+    wanted = InferenceOptions(scores="topk")
+    result = infer(model, _readable(workspace), _image_root(workspace), _partial(workspace), wanted, progress)
+    _publish_space(workspace, reference, result, model, progress)
+    shutil.rmtree(result.folder, ignore_errors=True)
+
+
+def _evaluate_one(
+    workspace: Workspace, model: "LoadedModel", options: EvaluateOptions, progress: Progress
+) -> list[Run]:
+    from analysis.inference import InferenceOptions, infer
+
+    items = _readable(workspace)
+    competing = _competing(workspace, model, options.among)
+    dense = options.scores == "full" or (options.scores == "auto" and items.height <= DENSE_UP_TO)
+    wanted = InferenceOptions(
+        precision=options.precision,  # type: ignore[arg-type]  # checked by InferenceOptions
+        batch_size=options.batch,
+        scores="full" if dense else "topk",
+        masks={name: outputs for name, outputs in competing.items() if outputs is not None},
+    )
+    result = infer(model, items, _image_root(workspace), _partial(workspace), wanted, progress)
+    index = model.class_indices(workspace.classes().ids)
+    runs = []
+    for among, outputs in competing.items():
+        ranked = result.predictions(None if outputs is None else among)
+        n_outputs = model.outputs if outputs is None else len(outputs)
+        name = options.name or model.reference
+        first = not runs
+        runs.append(
+            workspace.publish_run(
+                name if first else f"{name} ({n_outputs} classes)",
+                _in_class_list(ranked, index),
+                inputs=("images", "classes"),
+                details={
+                    "source": "evaluate",
+                    "reference": model.reference,
+                    "among": among,
+                    "outputs": n_outputs,
+                    "n_classes": len(workspace.classes()),
+                    "dense_scores_of": None if first and dense else runs[0].name if dense else None,
+                    **result.manifest,
+                    "seen_in_training": options.seen,
+                },
+                fill=lambda folder, dense=dense and first: _write_extras(folder, result, index, workspace, dense),
+            )
+        )
+    _publish_space(workspace, model.reference, result, model, progress)
+    shutil.rmtree(result.folder, ignore_errors=True)
+    return runs
+
+
+def _competing(workspace: Workspace, model: "LoadedModel", among: str) -> dict[str, NDArray[np.int64] | None]:
+    """The outputs that compete in each run to be made, by the run's kind; None for all of the model's."""
+    index = model.class_indices(workspace.classes().ids)
+    known = np.flatnonzero(index >= 0)
+    labels = workspace.original_labels
+    present = np.flatnonzero(np.isin(index, np.unique(labels[labels >= 0])))
+    every: dict[str, NDArray[np.int64] | None] = (
+        {"all": None} if len(known) == model.outputs else {"known to the class list": known}
+    )
+    if among == "all" or len(present) == len(known):
+        return every
+    if not len(present):
+        raise InputError(
+            "No item has an original label of a class that the model knows; evaluate among all classes."
+        )
+    return {"present": present} if among == "present" else {**every, "present": present}
+
+
+def _in_class_list(predictions: Predictions, index: NDArray[np.int32]) -> Predictions:
+    """The same predictions with classes as indices into the workspace's class list."""
+    classes = np.where(predictions.classes >= 0, index[predictions.classes], np.int32(-1)).astype(np.int32)
+    return Predictions(predictions.items, classes, predictions.scores, predictions.kind, predictions.logsumexp)
+
+
+def _write_extras(
+    folder: Path, result: "InferenceResult", index: NDArray[np.int32], workspace: Workspace, dense: bool
+) -> None:
+    """Problems, and dense scores (n, C) in the class list's order; -inf where the model has no such output."""
+    result.problems().write_parquet(folder / "problems.parquet")
+    if not dense:
+        return
+    known = index >= 0
+    n = sum(len(shard.items) for shard in result.shards())
+    scores = np.lib.format.open_memmap(
+        folder / "scores.f16.npy", mode="w+", dtype=np.float16, shape=(n, len(workspace.classes()))
+    )
+    row = 0
+    for shard in result.shards():
+        rows = slice(row, row + len(shard.items))
+        scores[rows] = -np.inf
+        if shard.logits is not None:
+            scores[rows, index[known]] = shard.logits[:, known]
+        row = rows.stop
+    scores.flush()
+
+
+def _publish_space(
+    workspace: Workspace, reference: str, result: "InferenceResult", model: "LoadedModel", progress: Progress
+) -> None:
+    items = np.concatenate([shard.items for shard in result.shards()])
+    if not len(items):
+        return
+    vectors: Iterator[NDArray[np.float16]] = (shard.embeddings for shard in result.shards())
+    made: dict[str, Any] = {key: result.manifest[key] for key in ("preprocessing", "versions", "weights_hash")}
+    publish_vectors(workspace, reference, items, vectors, model.dimensions, made, progress=progress)
+
+
+def _load(workspace: Workspace, reference: str, device: str, progress: Progress) -> "LoadedModel":
+    if workspace.image_root is None:
+        raise InputError(
+            f"{workspace.name} has no images, so no model can be run over it. Import predictions with "
+            f"`errata runs import`, or create the workspace with --images."
+        )
+    progress(f"loading {reference}", 0, None)
+    return models.load(
+        reference, classes=workspace.classes(), device=device, cache=settings().cache, progress=progress
+    )
+
+
+def _fresh_runs(workspace: Workspace, reference: str, options: EvaluateOptions) -> list[Run]:
+    """The runs of this model that are there and fresh, empty when one that was asked for is not."""
+    workspace = workspace.reopened()
+    runs = [run for run in workspace.runs() if run.manifest.get("reference") == reference]
+    there = {run.manifest["among"] for run in runs if workspace.stale(run) is None}
+    wanted = {"all", "present"} if options.among == "both" else {options.among}
+    return runs if wanted <= there and has_fresh_vectors(workspace, reference) else []
+
+
+def _readable(workspace: Workspace) -> pl.DataFrame:
+    readable = ~pl.col("missing") & pl.col("problem").is_null() & pl.col("path").is_not_null()
+    return workspace.items().filter(readable).select("item", "path", "hash")
+
+
+def _image_root(workspace: Workspace) -> Path:
+    assert workspace.image_root is not None  # _load refused otherwise
+    return workspace.image_root
+
+
+def _partial(workspace: Workspace) -> Path:
+    """Where finished shards of unfinished evaluations are kept."""
+    return workspace.path / "partial"

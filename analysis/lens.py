@@ -1,0 +1,68 @@
+"""A lens: one run looked at under one label set; its frame is what slices filter and pages show."""
+
+from dataclasses import dataclass
+
+import polars as pl
+
+from analysis import outcomes
+from analysis.items import SCHEMA
+from analysis.workspace import Space, Workspace
+
+
+@dataclass(frozen=True)
+class Lens:
+    """What a page looks through: a run (None: the dataset alone), a label set, and a space for clusters."""
+
+    run: str | None
+    labels: str
+    space: str | None = None
+
+
+def frame(workspace: Workspace, lens: Lens) -> pl.DataFrame:
+    """One row for each item that is not a tombstone, by item number.
+
+    Columns: item, key, class and predicted (class ids), target and prediction (class indices), outcome,
+    confidence (0 to 1), right, unjudged, cluster, width, height, split, problem, hash, then the metadata.
+    """
+    ids = workspace.classes().frame.select(pl.col("index").cast(pl.Int64), "id")
+    items = workspace.items().filter(~pl.col("missing"))
+    if lens.run is None:
+        judged = items.select(
+            "item",
+            target=pl.col("label").cast(pl.Int32),
+            prediction=pl.lit(None, pl.Int32),
+            confidence=pl.lit(None, pl.Float32),
+            outcome=pl.lit(None, pl.String),
+            right=pl.lit(None, pl.Boolean),
+            unjudged=pl.lit(None, pl.Boolean),
+        )
+    else:
+        judged = outcomes.outcomes(
+            workspace.run(lens.run).predictions, workspace.labels(lens.labels), workspace.original_labels
+        )
+    named = (
+        items.join(judged, on="item", how="left")
+        .with_columns(
+            target=pl.col("label").cast(pl.Int64),
+            prediction=pl.when(pl.col("prediction") >= 0).then(pl.col("prediction").cast(pl.Int64)),
+        )
+        .join(ids.rename({"index": "target", "id": "class"}), on="target", how="left")
+        .join(ids.rename({"index": "prediction", "id": "predicted"}), on="prediction", how="left")
+    )
+    clusters = map_clusters(workspace.space(lens.space)) if lens.space else None
+    if clusters is None:
+        clusters = pl.DataFrame(schema={"item": pl.UInt32, "cluster": pl.UInt32})
+    first = ["item", "key", "class", "predicted", "target", "prediction", "outcome", "confidence", "right"]
+    first += ["unjudged", "cluster", "width", "height", "split", "problem", "hash"]
+    return named.join(clusters, on="item", how="left").sort("item").select(*first, *metadata_columns(workspace))
+
+
+def metadata_columns(workspace: Workspace) -> list[str]:
+    """Names of the columns that came with the dataset beside Errata's own."""
+    return [name for name in workspace.items().columns if name not in SCHEMA]
+
+
+def map_clusters(space: Space) -> pl.DataFrame | None:
+    """The cluster of each item at the cut chosen for the map (item, cluster), None before clusters were made."""
+    members = space.frame("members")
+    return None if members is None else members.select("item", "cluster")

@@ -1,0 +1,181 @@
+"""Build a space step by step: vectors with their index -> projection -> clusters.
+
+A step is fresh while the vectors are those that it was made from; `build` skips fresh steps. The files of fresh
+steps are carried into the next version by hard link, so nothing is stored twice.
+"""
+
+import os
+import shutil
+import time
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from analysis import clustering, projection, search
+from analysis.artefacts import file_hash
+from analysis.progress import Progress, silent
+from analysis.workspace import Space, Workspace
+
+NEIGHBOURS = 15
+SEED = 0
+TYPICAL = 9
+
+
+def publish_vectors(
+    workspace: Workspace,
+    encoder: str,
+    items: NDArray[np.uint32],
+    chunks: Iterable[NDArray[np.float16]],
+    dimension: int,
+    details: Mapping[str, Any],
+    *,
+    progress: Progress = silent,
+) -> Space:
+    """Store the vectors of `items` (n, rising), given as chunks (m, d), as the index of the encoder's space.
+
+    When they are the vectors that the space has already, its projection and clusters stay.
+    """
+    exact = search.build_exact(chunks, dimension, count=len(items), progress=progress)
+    approximate = search.build_approximate(exact, seed=SEED, progress=progress)
+
+    def write(folder: Path) -> dict[str, Any]:
+        search.write_index(search.SpaceIndex(exact, items, approximate), folder)
+        vectors = file_hash(folder / "index.faiss")
+        recall = None if approximate is None else approximate.recall
+        return {"vectors": vectors, "dimension": dimension, "recall_at_10": recall, **details}
+
+    return _publish(workspace, encoder, "index", write)
+
+
+def build(
+    workspace: Workspace,
+    encoder: str,
+    *,
+    device: str = "auto",
+    anew: bool = False,
+    progress: Progress = silent,
+) -> tuple[Space, dict[str, str]]:
+    """Bring every step of the encoder's space up to date; returns it, and how each step fared in words.
+
+    Raises InputError when the encoder cannot be loaded or the dataset has no pixels.
+    """
+    done: dict[str, str] = {}
+    if anew or not has_fresh_vectors(workspace, encoder):
+        from analysis.evaluate import embed
+
+        began = time.perf_counter()
+        embed(workspace, encoder, device=device, progress=progress)
+        done["index"] = _took(began)
+        workspace = workspace.reopened()
+    else:
+        done["index"] = "fresh"
+    for step, make in (("projection", _project), ("clusters", _cluster)):
+        space = workspace.space(encoder)
+        if step in fresh_steps(space) and not anew:
+            done[step] = "fresh"
+            continue
+        began = time.perf_counter()
+        make(workspace, space, progress)
+        done[step] = _took(began)
+        workspace = workspace.reopened()
+    return workspace.space(encoder), done
+
+
+def has_fresh_vectors(workspace: Workspace, encoder: str) -> bool:
+    """Whether the encoder's vectors are there and of the images as they are now."""
+    return encoder in workspace.space_names() and workspace.stale(workspace.space(encoder)) is None
+
+
+def fresh_steps(space: Space) -> list[str]:
+    """The steps that were made from the vectors of this version."""
+    steps = space.manifest["steps"]
+    return [step for step, made in steps.items() if made["vectors"] == steps["index"]["vectors"]]
+
+
+def _project(workspace: Workspace, space: Space, progress: Progress) -> None:
+    index = search.open_index(space.folder)
+    neighbours, distances = search.knn_graph(index, NEIGHBOURS, progress=progress)
+    start = projection.principal_plane(index.stored, progress)
+    placed = projection.project(neighbours, distances, start, seed=SEED, neighbours=NEIGHBOURS, progress=progress)
+
+    def write(folder: Path) -> dict[str, Any]:
+        frame = pl.DataFrame({"item": index.items, "x": placed[:, 0], "y": placed[:, 1]})
+        frame.write_parquet(folder / "projection.parquet")
+        return {"method": "UMAP", "neighbours": NEIGHBOURS, "seed": SEED}
+
+    _publish(workspace, space.name, "projection", write)
+
+
+def _cluster(workspace: Workspace, space: Space, progress: Progress) -> None:
+    index = search.open_index(space.folder)
+    tree = clustering.build_tree(index.stored, seed=SEED, progress=progress)
+    shown = (
+        clustering.frontier(tree, clustering.suggested_cut(tree)) if len(index.items) else np.zeros(0, np.uint32)
+    )
+    described = clustering.describe(
+        tree, shown, index.stored, workspace.original_labels[index.items], k=TYPICAL, progress=progress
+    )
+    members = pl.DataFrame(
+        {"item": index.items, "leaf": tree.leaf_of, "cluster": clustering.assign(tree, shown).astype(np.uint32)}
+    )
+
+    def write(folder: Path) -> dict[str, Any]:
+        tree.nodes.write_parquet(folder / "clusters.parquet")
+        members.write_parquet(folder / "members.parquet")
+        items = pl.Series(index.items)
+        named = described.with_columns(
+            *[
+                pl.Series(
+                    name, [items.gather(rows).to_list() for rows in described[name]], dtype=pl.List(pl.UInt32)
+                )
+                for name in ("typical", "atypical")
+            ]
+        )
+        named.write_parquet(folder / "cut.parquet")
+        return {"method": "k-means and Ward", "clusters": len(shown), "seed": SEED}
+
+    _publish(workspace, space.name, "clusters", write)
+
+
+_FILES = {
+    "index": ("index.faiss", "items.npy", "approximate.faiss", "approximate.json"),
+    "projection": ("projection.parquet",),
+    "clusters": ("clusters.parquet", "members.parquet", "cut.parquet"),
+}
+
+
+def _publish(workspace: Workspace, encoder: str, step: str, write: Callable[[Path], dict[str, Any]]) -> Space:
+    """Publish a version with this step made anew and the files of the other fresh steps carried over."""
+    before = workspace.space(encoder) if encoder in workspace.space_names() else None
+
+    def fill(folder: Path) -> dict[str, Any]:
+        made = write(folder)
+        kept = (
+            {} if before is None else {name: of for name, of in before.manifest["steps"].items() if name != step}
+        )
+        vectors = made["vectors"] if step == "index" else kept["index"]["vectors"]
+        kept = {name: of for name, of in kept.items() if of["vectors"] == vectors}
+        for name in kept:
+            _carry(before, _FILES[name], folder)
+        return {"steps": {**kept, step: {**made, "vectors": vectors}}}
+
+    return workspace.publish_space(encoder, fill)
+
+
+def _carry(before: Space | None, names: tuple[str, ...], folder: Path) -> None:
+    for name in names:
+        source = before.file(name) if before else None
+        if source is None:
+            continue
+        try:
+            os.link(source, folder / name)
+        except OSError:  # a file system without hard links
+            shutil.copy2(source, folder / name)
+
+
+def _took(began: float) -> str:
+    return f"{time.perf_counter() - began:.1f} s"

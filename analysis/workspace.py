@@ -1,0 +1,476 @@
+"""A workspace: one dataset with everything known about it, in one folder.
+
+    errata.toml                    UUID, name, format version
+    dataset/VERSION/               items.parquet, classes.parquet, problems.parquet; image root and class list
+    labels/SLUG/VERSION/           labels.parquet, items.parquet
+    runs/SLUG/VERSION/             run.json, topk.parquet, scores.f16.npy, problems.parquet
+    spaces/SLUG/VERSION/           space.json, index.faiss, items.npy, projection.parquet, clusters.parquet, ...
+    thumbnails/                    made when first asked for, addressed by content
+
+Everything but `errata.toml` and `thumbnails/` is a versioned artefact (analysis/artefacts.py). An open workspace
+is a snapshot: it keeps to the versions that were current when it was opened.
+"""
+
+import hashlib
+import json
+import tomllib
+import uuid
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any, TypeVar
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from analysis import items as item_table
+from analysis.artefacts import (
+    FORMAT,
+    Artefact,
+    current_version,
+    open_artefact,
+    publish,
+    slug,
+    staging,
+    write_atomically,
+)
+from analysis.errors import InputError, StaleInputError, WorkspaceError
+from analysis.labels.classes import ClassList
+from analysis.labels.sets import LabelSet, original
+from analysis.models.predictions import Predictions
+
+CONFIG = "errata.toml"
+LABELS, RUNS, SPACES, DATASET = "labels", "runs", "spaces", "dataset"
+
+_WHAT_CHANGED = {
+    "keys": "items were added or removed",
+    "images": "images were added, removed or changed",
+    "classes": "the class list grew",
+    "index": "the vectors were made anew",
+}
+
+A = TypeVar("A", bound=Artefact)
+
+
+@dataclass(frozen=True)
+class Run(Artefact):
+    """One model's predictions on the workspace, with how they were made."""
+
+    @cached_property
+    def predictions(self) -> Predictions:
+        """Ranked classes and scores of each item that the run covers."""
+        return Predictions.from_frame(pl.read_parquet(self.folder / "topk.parquet"), self.manifest["score_kind"])
+
+    def scores(self) -> NDArray[np.float16] | None:
+        """Dense scores, (n, C) in the rows of `predictions.items`, memory-mapped; None where not stored."""
+        path = self.file("scores.f16.npy")
+        return None if path is None else np.load(path, mmap_mode="r", allow_pickle=False)
+
+
+@dataclass(frozen=True)
+class Space(Artefact):
+    """An encoder's vectors with their index and, once built, projection and clusters."""
+
+    @cached_property
+    def items(self) -> NDArray[np.uint32]:
+        """Item number of each vector, (n,)."""
+        return np.load(self.folder / "items.npy", allow_pickle=False)
+
+    def frame(self, name: str) -> pl.DataFrame | None:
+        """A table of this space (`projection`, `clusters`, `members`), None where that step was not run."""
+        path = self.file(f"{name}.parquet")
+        return None if path is None else pl.read_parquet(path)
+
+
+class Workspace:
+    """A snapshot of a workspace folder."""
+
+    def __init__(self, path: Path, config: Mapping[str, Any]):
+        self.path = path
+        self.uuid: str = config["uuid"]
+        self.name: str = config["name"]
+        self._current = _current_versions(path)
+        self.version = _digest({"uuid": self.uuid, **self._current})
+        """Tells workspaces and their states apart: changes whenever anything is published."""
+        dataset = self._open(Artefact, DATASET, "dataset")
+        if dataset is None:
+            raise WorkspaceError(
+                f"{path} has no items yet: its creation did not finish. Run `errata create` again."
+            )
+        self.dataset: Artefact = dataset
+        self.note: str = dataset.manifest["note"]
+
+    @staticmethod
+    def open(path: str | Path) -> "Workspace":
+        """Open the workspace in a folder. Raises WorkspaceError when it is none, or of a newer format."""
+        path = Path(path).expanduser().absolute()
+        return Workspace(path, read_config(path))
+
+    def reopened(self) -> "Workspace":
+        """This snapshot while nothing was published since, else a new one."""
+        return self if _current_versions(self.path) == self._current else Workspace.open(self.path)
+
+    def _open(self, kind_of: type[A], home: str, kind: str) -> A | None:
+        version = self._current.get(home)
+        found = open_artefact(self.path / home, kind, version) if version else None
+        return None if found is None else kind_of(found.folder, found.manifest)
+
+    # ---- the dataset
+
+    @property
+    def image_root(self) -> Path | None:
+        """Folder that the items' paths start from; None for a dataset without pixels."""
+        root = self.dataset.manifest["image_root"]
+        return None if root is None else self.path / root
+
+    @property
+    def thumbnails(self) -> Path:
+        return self.path / "thumbnails"
+
+    @property
+    def fingerprints(self) -> dict[str, str]:
+        """Hashes of keys, images and classes, which other artefacts name as what they were made from."""
+        return dict(self.dataset.manifest["fingerprints"])
+
+    @cached_property
+    def _items(self) -> pl.DataFrame:
+        return pl.read_parquet(self.dataset.folder / "items.parquet")
+
+    def items(self) -> pl.DataFrame:
+        """One row an item, row number = item number; see analysis.items.SCHEMA. Tombstones have `missing`."""
+        return self._items
+
+    @cached_property
+    def _classes(self) -> ClassList:
+        name = self.dataset.manifest["class_list"]
+        return ClassList(name, pl.read_parquet(self.dataset.folder / "classes.parquet"))
+
+    def classes(self) -> ClassList:
+        return self._classes
+
+    def problems(self) -> pl.DataFrame:
+        """What could not be read, by name: key, item (null for files that are no items), stage, reason."""
+        columns: dict[str, Any] = {
+            "key": pl.String,
+            "item": pl.UInt32,
+            "stage": pl.String,
+            "reason": pl.String,
+        }
+        broken = self.items().filter(pl.col("problem").is_not_null() & ~pl.col("missing"))
+        found = [
+            pl.read_parquet(self.dataset.folder / "problems.parquet").select(
+                "key", pl.lit(None, pl.UInt32).alias("item"), stage=pl.lit("reading"), reason="reason"
+            ),
+            broken.select("key", "item", stage=pl.lit("reading"), reason="problem"),
+        ]
+        for run in self.runs():
+            if path := run.file("problems.parquet"):
+                failed = pl.read_parquet(path).join(self.items().select("item", "key"), on="item", how="left")
+                found.append(failed.select("key", "item", stage=pl.lit(f"run {run.name}"), reason="reason"))
+        listed = pl.concat([frame.cast(columns) for frame in found])
+        # A reader lists a row whose image is not there, and the item carries it too: told once.
+        return listed.unique(["key", "stage"], keep="last", maintain_order=True)
+
+    # ---- label sets
+
+    @cached_property
+    def _label_sets(self) -> dict[str, Artefact]:
+        opened = (self._open(Artefact, home, "labels") for home in self._homes(LABELS))
+        return {artefact.name: artefact for artefact in opened if artefact is not None}
+
+    def label_set_names(self) -> list[str]:
+        """`original` first, then the others by name."""
+        return ["original", *sorted(self._label_sets)]
+
+    def labels(self, name: str) -> LabelSet:
+        """A label set by name. Raises WorkspaceError naming those that exist."""
+        if name not in self._loaded_labels:
+            self._loaded_labels[name] = self._load_labels(name)
+        return self._loaded_labels[name]
+
+    @cached_property
+    def _loaded_labels(self) -> dict[str, LabelSet]:
+        return {}
+
+    def _load_labels(self, name: str) -> LabelSet:
+        if name == "original":
+            return original(self.original_labels)
+        artefact = self.label_artefact(name)
+        return LabelSet(
+            name,
+            labels=pl.read_parquet(artefact.folder / "labels.parquet"),
+            items=pl.read_parquet(artefact.folder / "items.parquet"),
+            absent=artefact.manifest["absent"],
+            note=artefact.manifest["note"],
+            conflicts=artefact.manifest["conflicts"],
+        )
+
+    def label_artefact(self, name: str) -> Artefact:
+        """The published version of a label set other than `original`, which is the items' own column."""
+        if name not in self._label_sets:
+            raise self._unknown("label set", name, self.label_set_names())
+        return self._label_sets[name]
+
+    @cached_property
+    def original_labels(self) -> NDArray[np.int32]:
+        """Class index of each item's original label by item number, (N,); -1 for none and for tombstones."""
+        present = pl.when(~pl.col("missing")).then(pl.col("label").cast(pl.Int32))
+        return self.items().select(present.fill_null(-1).alias("label"))["label"].to_numpy()
+
+    # ---- runs and spaces
+
+    @cached_property
+    def _runs(self) -> dict[str, Run]:
+        opened = (self._open(Run, home, "run") for home in self._homes(RUNS))
+        return {run.name: run for run in opened if run is not None}
+
+    def runs(self) -> list[Run]:
+        return [self._runs[name] for name in self.run_names()]
+
+    def run_names(self) -> list[str]:
+        return sorted(self._runs)
+
+    def run(self, name: str) -> Run:
+        """A run by name. Raises WorkspaceError naming those that exist."""
+        if name not in self._runs:
+            raise self._unknown("run", name, self.run_names())
+        return self._runs[name]
+
+    @cached_property
+    def _spaces(self) -> dict[str, Space]:
+        opened = (self._open(Space, home, "space") for home in self._homes(SPACES))
+        return {space.name: space for space in opened if space is not None}
+
+    def spaces(self) -> list[Space]:
+        return [self._spaces[name] for name in self.space_names()]
+
+    def space_names(self) -> list[str]:
+        return sorted(self._spaces)
+
+    def space(self, name: str) -> Space:
+        """A space by its encoder's reference. Raises WorkspaceError naming those that exist."""
+        if name not in self._spaces:
+            raise self._unknown("space", name, self.space_names())
+        return self._spaces[name]
+
+    def stale(self, artefact: Artefact) -> str | None:
+        """Why an artefact no longer matches the dataset, in words; None while it is fresh."""
+        now = self.fingerprints
+        changed = [name for name, value in artefact.inputs.items() if now.get(name, value) != value]
+        if not changed:
+            return None
+        reasons = " and ".join(dict.fromkeys(_WHAT_CHANGED[name] for name in changed))
+        return f"made {artefact.manifest['created'][:10]}; since then {reasons}"
+
+    def _homes(self, folder: str) -> list[str]:
+        return [home for home in self._current if home.startswith(f"{folder}/")]
+
+    def _unknown(self, kind: str, name: str, known: list[str]) -> WorkspaceError:
+        there = ", ".join(known) if known else "none"
+        return WorkspaceError(f"{self.name} has no {kind} {name!r}. It has: {there}.")
+
+    # ---- publishing
+
+    def unchanged(self, *fingerprints: str) -> Callable[[], None]:
+        """A check that the named fingerprints of the dataset are still those of this snapshot."""
+
+        def check() -> None:
+            now = Workspace.open(self.path).fingerprints
+            for name in fingerprints:
+                if now[name] != self.fingerprints[name]:
+                    raise StaleInputError(
+                        f"While this was being computed, {_WHAT_CHANGED[name]} in {self.name}. Nothing was "
+                        f"published; run the command again."
+                    )
+
+        return check
+
+    def publish_labels(self, labels: LabelSet, *, details: Mapping[str, Any] | None = None) -> Artefact:
+        """Store a label set under its name; an older version of it stays on disk and is no longer current."""
+        if labels.name == "original":
+            raise InputError("The label set 'original' is the dataset's own; choose another name for this one.")
+        home = self.path / LABELS / slug(labels.name)
+        with staging(home) as folder:
+            labels.labels.write_parquet(folder / "labels.parquet")
+            labels.items.write_parquet(folder / "items.parquet")
+            return publish(
+                home,
+                folder,
+                "labels",
+                name=labels.name,
+                inputs=self._inputs("keys", "classes"),
+                details={
+                    "absent": labels.absent,
+                    "note": labels.note,
+                    "conflicts": labels.conflicts,
+                    **(details or {}),
+                },
+                check=self.unchanged("keys", "classes"),
+            )
+
+    def publish_run(
+        self,
+        name: str,
+        predictions: Predictions,
+        *,
+        inputs: tuple[str, ...],
+        details: Mapping[str, Any],
+        fill: Callable[[Path], None] = lambda folder: None,
+    ) -> Run:
+        """Store a run under its name. `fill` writes further files (dense scores, problems) into the folder."""
+        home = self.path / RUNS / slug(name)
+        with staging(home) as folder:
+            predictions.to_frame().write_parquet(folder / "topk.parquet")
+            fill(folder)
+            published = publish(
+                home,
+                folder,
+                "run",
+                name=name,
+                inputs=self._inputs(*inputs),
+                details={"score_kind": predictions.kind, "n": len(predictions.items), **details},
+                check=self.unchanged(*inputs),
+            )
+        return Run(published.folder, published.manifest)
+
+    def publish_space(self, name: str, fill: Callable[[Path], Mapping[str, Any]]) -> Space:
+        """Store a space under its encoder's reference; `fill` writes its files and returns its manifest's keys."""
+        home = self.path / SPACES / slug(name)
+        with staging(home) as folder:
+            details = fill(folder)
+            published = publish(
+                home,
+                folder,
+                "space",
+                name=name,
+                inputs=self._inputs("images"),
+                details=details,
+                check=self.unchanged("images"),
+            )
+        return Space(published.folder, published.manifest)
+
+    def _inputs(self, *names: str) -> dict[str, str]:
+        return {name: self.fingerprints[name] for name in names}
+
+
+def is_workspace(path: Path) -> bool:
+    """Whether the folder holds a workspace of any format."""
+    return (path / CONFIG).is_file()
+
+
+def read_config(path: Path) -> dict[str, Any]:
+    """The workspace's errata.toml. Raises WorkspaceError when there is none, or it is damaged or newer."""
+    try:
+        config = tomllib.loads((path / CONFIG).read_text())
+    except (FileNotFoundError, NotADirectoryError) as error:
+        what = "is not a workspace (it has no errata.toml)" if path.exists() else "does not exist"
+        raise WorkspaceError(f"{path} {what}. Make one with `errata create {path.name} --images DIR`.") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise WorkspaceError(f"{path / CONFIG} cannot be read: {error}. Restore it from a backup.") from error
+    if config.get("format", 0) > FORMAT:
+        raise WorkspaceError(
+            f"{path} is of workspace format {config['format']}, and this version of Errata reads up to {FORMAT}. "
+            f"Upgrade Errata (pip install -U errata)."
+        )
+    if missing := [key for key in ("format", "uuid", "name") if key not in config]:
+        raise WorkspaceError(f"{path / CONFIG} lacks {', '.join(missing)}. Restore it from a backup.")
+    return config
+
+
+def write_dataset(
+    path: str | Path,
+    items: pl.DataFrame,
+    classes: ClassList,
+    problems: pl.DataFrame,
+    *,
+    image_root: Path | None,
+    name: str | None = None,
+    note: str = "",
+    details: Mapping[str, Any] | None = None,
+) -> tuple[Workspace, item_table.Changes]:
+    """Make a workspace, or read its dataset again: see analysis.items for what becomes of the numbers.
+
+    `items` are numbered from 0 in reading order (analysis.items.frame), `problems` has key and reason.
+    `note` tells people where the dataset comes from and what licence it has; `details` go to the manifest.
+    """
+    path = Path(path).expanduser().absolute()
+    before: Workspace | None = None
+    if is_workspace(path):
+        config = read_config(path)
+        if current_version(path / DATASET) is not None:
+            before = Workspace.open(path)
+    elif path.is_file() or (path.is_dir() and any(not entry.name.startswith(".") for entry in path.iterdir())):
+        raise WorkspaceError(f"{path} exists and is not a workspace. Choose a path that is new or empty.")
+    else:
+        config = {"format": FORMAT, "uuid": str(uuid.uuid4()), "name": name or path.name}
+    if before is None:
+        merged, changes = items, item_table.Changes(items.height, 0, 0, 0)
+    else:
+        merged_classes = item_table.merge_classes(before.classes(), classes)
+        items = _renumber_labels(items, classes, merged_classes)
+        merged, changes = item_table.merge(before.items(), items)
+        classes = merged_classes
+    if not is_workspace(path):
+        path.mkdir(parents=True, exist_ok=True)
+        # JSON's strings and numbers are TOML's too.
+        text = "".join(f"{key} = {json.dumps(value)}\n" for key, value in config.items())
+        write_atomically(path / CONFIG, text.encode())
+
+    def still_the_same() -> None:
+        if current_version(path / DATASET) != (before.dataset.version if before else None):
+            raise StaleInputError(
+                f"Another process read the dataset of {path.name} again in the meantime. Nothing was published; "
+                f"run the command again."
+            )
+
+    with staging(path / DATASET) as folder:
+        merged.write_parquet(folder / "items.parquet")
+        classes.frame.write_parquet(folder / "classes.parquet")
+        problems.select(pl.col("key").cast(pl.String), pl.col("reason").cast(pl.String)).write_parquet(
+            folder / "problems.parquet"
+        )
+        publish(
+            path / DATASET,
+            folder,
+            "dataset",
+            name=config["name"],
+            inputs={},
+            details={
+                "class_list": classes.name,
+                "image_root": None if image_root is None else _relative(image_root, path),
+                "note": note or (before.note if before else ""),
+                **(details or {}),
+                "fingerprints": item_table.fingerprints(merged, classes),
+            },
+            check=still_the_same,
+        )
+    return Workspace.open(path), changes
+
+
+def _renumber_labels(items: pl.DataFrame, read: ClassList, merged: ClassList) -> pl.DataFrame:
+    """Labels that index the class list just read, as indices into the workspace's own."""
+    position = {class_id: index for index, class_id in enumerate(merged.ids)}
+    new = pl.Series([position[class_id] for class_id in read.ids], dtype=pl.UInt32)
+    return items.with_columns(label=pl.Series(new.gather(items["label"]) if len(new) else items["label"]))
+
+
+def _relative(root: Path, workspace: Path) -> str:
+    """The image root as stored: relative where it lies in the workspace, so that the folder can be moved."""
+    root = root.expanduser().absolute()
+    return str(root.relative_to(workspace) if root.is_relative_to(workspace) else root)
+
+
+def _current_versions(path: Path) -> dict[str, str]:
+    """The current version of every artefact by its home, relative to the workspace."""
+    homes = [path / DATASET]
+    for folder in (LABELS, RUNS, SPACES):
+        if (path / folder).is_dir():
+            homes += sorted(entry for entry in (path / folder).iterdir() if entry.is_dir())
+    found = {home.relative_to(path).as_posix(): current_version(home) for home in homes}
+    return {home: version for home, version in found.items() if version is not None}
+
+
+def _digest(versions: Mapping[str, str]) -> str:
+    return hashlib.blake2b(json.dumps(versions, sort_keys=True).encode(), digest_size=8).hexdigest()

@@ -1,0 +1,149 @@
+"""The drawer: one item with everything known about it, from anywhere, without losing the place."""
+
+from functools import partial
+
+import streamlit as st
+
+from analysis.details import ItemDetails, RunRow, item_details, neighbours
+from app import state
+from app.components import item as component
+from app.components.item import Candidate, ItemCard, LabelChip, LabelRow, item_card
+from app.components.outcomes import Outcome
+from app.frame import Frame, outcome_look, rows_of, tiles
+from app.text import count, percent
+from app.views.browse import space_index
+
+NEIGHBOURS = 8
+_STATE_LOOKS: dict[str, Outcome] = {
+    "valid": "right",
+    "unclear": "unclear",
+    "rejected": "wrong",
+    "wrong": "wrong",
+    "unjudged": "unjudged",
+}
+
+
+def show(frame: Frame) -> None:
+    """Open the drawer when the address names an item."""
+    item = state.opened_item(frame.workspace.items().height)
+    if item is None or rows_of(frame, [item]).is_empty():
+        return
+    drawer = st.dialog("Item", width="large", position="right", on_dismiss=state.close_item)
+    drawer(partial(_content, frame, item))()
+
+
+def _content(frame: Frame, item: int) -> None:
+    card = item_content(frame, item)
+    order = frame.chosen["item"]
+    place = order.index_of(item)
+
+    def step(by: int) -> None:
+        if place is not None and 0 <= place + by < len(order):
+            state.open_item(int(order[place + by]))
+
+    item_card(
+        card,
+        key=f"item-{item}",
+        session=frame.session,
+        has_previous=place is not None and place > 0,
+        has_next=place is not None and place + 1 < len(order),
+        on_open=state.open_item,
+        on_step=step,
+        on_similar=_show_similar,
+    )
+
+
+def _show_similar(item: int) -> None:
+    """Leave for Browse, sorted by similarity to the item."""
+    state.close_item()
+    state.write("like", item)
+    st.session_state["go_to"] = "browse"
+
+
+def item_content(frame: Frame, item: int) -> ItemCard:
+    """Everything the drawer says of an item, in words."""
+    details = item_details(frame.workspace, item, frame.lens.labels)
+    row = rows_of(frame, [item]).row(0, named=True)
+    place = frame.chosen["item"].index_of(item)
+    similar: list[tuple[int, float]] = []
+    if frame.lens.space is not None:
+        index = space_index(frame.workspace, frame.workspace.version, frame.lens.space)
+        similar = neighbours(index, item, NEIGHBOURS)
+    similarity = dict(similar)
+    tile = tiles(frame, rows_of(frame, [item]))[0]
+    return ItemCard(
+        tile=tile,
+        sentence=outcome_sentence(frame, row),
+        outcome=outcome_look(row["outcome"], row["unjudged"]),
+        place="" if place is None else f"{count(place + 1)} of {count(frame.chosen.height)}",
+        labels=[
+            LabelRow(
+                one.labels,
+                [LabelChip(frame.class_names[index], state_of) for index, state_of in one.classes],  # type: ignore[arg-type]
+                _label_note(one.known, one.scored, bool(one.classes)),
+            )
+            for one in details.label_rows
+        ],
+        runs=[_run(frame, one) for one in details.run_rows],
+        metadata=_metadata(frame, details, row["cluster"]),
+        neighbours=tiles(
+            frame, rows_of(frame, similarity), note=lambda near: f"{similarity[int(str(near['item']))]:.3f}"
+        ),
+        neighbours_note="" if frame.lens.space is None else f"by {frame.lens.space}",
+        size=None if row["width"] is None else (row["width"], row["height"]),
+    )
+
+
+def outcome_sentence(frame: Frame, row: dict[str, object]) -> str:
+    """The outcome with its evidence: what was predicted, what the label is, what the label set holds."""
+    if row["outcome"] is None or row["prediction"] is None:
+        return ""
+    predicted = frame.class_names[int(str(row["prediction"]))]
+    label = "no label" if row["target"] is None else frame.class_names[int(str(row["target"]))]
+    labels = frame.lens.labels
+    ends = {
+        "correct": f"{labels} holds it valid.",
+        "multi_label": f"{labels} holds the prediction valid too.",
+        "agrees_with_rejected": f"the prediction is the original label, but {labels} does not hold it valid.",
+        "mistake": f"{labels} does not hold the prediction valid.",
+        "not_scored": f"{labels} does not score this image.",
+    }
+    outcome = str(row["outcome"])
+    end = ends[outcome]
+    if row["unjudged"] and outcome == "mistake":
+        end = f"nobody judged the prediction in {labels}."
+    if outcome == "correct":
+        return f"Predicted {predicted}, which is the label; {end}"
+    return f"Predicted {predicted}; label {label}; {end}"
+
+
+def _label_note(known: bool, scored: bool, said: bool) -> str:
+    if not known:
+        return "does not know this image"
+    if not scored:
+        return "not scored" if said else "no valid class: not scored"
+    return ""
+
+
+def _run(frame: Frame, row: RunRow) -> component.RunRow:
+    ordinals = ("1st", "2nd", "3rd", "4th", "5th")
+    candidates = []
+    for rank, guess in enumerate(row.guesses):
+        ranked = ordinals[rank] if rank < len(ordinals) else f"{rank + 1}th"
+        text = percent(guess.probability) if guess.probability is not None else ranked
+        if guess.probability is None and guess.score is not None:
+            text = f"{guess.score:.2f}"
+        candidates.append(
+            Candidate(frame.class_names[guess.index], text, guess.probability, _STATE_LOOKS[guess.state])
+        )
+    note = "" if candidates else "no prediction for this image"
+    return component.RunRow(row.run, candidates, current=row.run == frame.lens.run, note=note)
+
+
+def _metadata(frame: Frame, details: ItemDetails, cluster: int | None) -> list[tuple[str, str]]:
+    found = [("key", details.key), *details.metadata.items()]
+    if cluster is not None:
+        found.append(("cluster", str(cluster)))
+    if details.problem:
+        found.append(("problem", details.problem))
+    return found

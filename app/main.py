@@ -1,0 +1,48 @@
+"""Streamlit's entry script: who is here, which workspace, which page, through which lens."""
+
+from collections.abc import Callable
+
+import streamlit as st
+
+from analysis.errors import ErrataError
+from app import access, drawer
+from app.frame import Frame, choose_workspace, draw_frame
+from app.text import md_escape
+from app.views import browse, mistakes, overview
+
+PAGES: list[tuple[Callable[[Frame], None], str, str, str]] = [
+    (overview.show, "Overview", ":material/dashboard:", "What have we here, and is it worth trusting?"),
+    (browse.show, "Browse", ":material/grid_view:", "What is in it, and where do models fail?"),
+    (mistakes.show, "Mistakes", ":material/rule:", "Which mistakes, and why?"),
+]
+
+
+def main() -> None:
+    """Draw the page that the address names."""
+    st.set_page_config(page_title="Errata", page_icon=":material/troubleshoot:", layout="wide")
+    frame: list[Frame] = []
+    pages = {
+        title.lower(): st.Page(
+            lambda show=show: show(frame[0]),
+            title=title,
+            icon=icon,
+            url_path=title.lower(),
+            default=title == "Overview",
+            help=question,
+        )
+        for show, title, icon, question in PAGES
+    }
+    chosen = st.navigation(list(pages.values()))
+    if destination := st.session_state.pop("go_to", None):  # a callback's wish: callbacks cannot switch pages
+        st.switch_page(pages[destination])
+    try:
+        workspace_id = choose_workspace()
+        access.require(access.current_person(), access.Action.VIEW, workspace_id)
+        frame.append(draw_frame(workspace_id))
+        chosen.run()
+        drawer.show(frame[0])
+    except ErrataError as error:
+        st.error(md_escape(error), icon=":material/error:")
+
+
+main()

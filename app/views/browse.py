@@ -1,0 +1,191 @@
+"""Browse: what is in it, and where do models fail? Map at the left, gallery at the right."""
+
+import math
+
+import numpy as np
+import polars as pl
+import streamlit as st
+
+from analysis.search import SpaceIndex, open_index
+from analysis.workspace import Space, Workspace
+from app import routes, state
+from app.components.gallery import gallery
+from app.components.map import ClusterName, LegendEntry, embedding_map
+from app.components.outcomes import OUTCOMES
+from app.frame import Frame, outcome_look, rows_of, tiles
+from app.text import count, md_escape, plural
+
+PAGE_SIZE = 60
+SIMILAR = 300
+"""How many neighbours `similar to` lists."""
+ORDERS = {
+    "item": "dataset order",
+    "surest": "most confident first",
+    "unsure": "least confident first",
+}
+LOOK_WORDS = {"right": "right", "wrong": "wrong", "unclear": "unclear", "unjudged": "unjudged"}
+
+
+def show(frame: Frame) -> None:
+    """The page."""
+    like = state.read_int("like", high=frame.workspace.items().height - 1)
+    rows, similarity = _similar(frame, like) if like is not None else (frame.chosen, {})
+    st.markdown(sentence(frame))
+    space = _space(frame)
+    if space is None or space.file("projection.parquet") is None:
+        _gallery(frame, rows, similarity, like)
+        return
+    left, right = st.columns([5, 6], gap="medium")
+    with left:
+        _map(frame, space, like)
+    with right:
+        _gallery(frame, rows, similarity, like)
+
+
+def sentence(frame: Frame) -> str:
+    """How the slice fares against the whole, as Markdown."""
+    chosen, everything = _share_right(frame.chosen), _share_right(frame.rows)
+    if frame.chosen.is_empty():
+        return "**No item fulfils all conditions.** Take one away above."
+    if chosen is None or everything is None or frame.lens.run is None:
+        return f"**{plural(frame.chosen.height, 'image')}.**"
+    run, labels = md_escape(frame.lens.run), md_escape(frame.lens.labels)
+    if not frame.slice.conditions:
+        return f"**{run}** is right on **{100 * everything:.1f}\u202f%** of these images by *{labels}*."
+    return (
+        f"**{run}** is right on **{100 * chosen:.1f}\u202f%** of these {plural(frame.chosen.height, 'image')} by "
+        f"*{labels}*, on {100 * everything:.1f}\u202f% of all."
+    )
+
+
+def _share_right(rows: pl.DataFrame) -> float | None:
+    return rows["right"].cast(pl.Float64).mean()  # type: ignore[return-value]
+
+
+def _space(frame: Frame) -> Space | None:
+    return None if frame.lens.space is None else frame.workspace.space(frame.lens.space)
+
+
+@st.cache_resource(max_entries=8, show_spinner=False)
+def space_index(_workspace: Workspace, version: str, space: str) -> SpaceIndex:
+    """The index of a space, shared between sessions."""
+    return open_index(_workspace.space(space).folder)
+
+
+def _similar(frame: Frame, item: int) -> tuple[pl.DataFrame, dict[int, float]]:
+    """The slice's items most similar to one, the most similar first, and how similar each is."""
+    if frame.lens.space is None:
+        return frame.chosen, {}
+    index = space_index(frame.workspace, frame.workspace.version, frame.lens.space)
+    if index.rows(np.array([item]))[0] < 0:
+        return frame.chosen, {}
+    within = None if not frame.slice.conditions else frame.chosen["item"].to_numpy()
+    items, similarities = index.similar_to(item, SIMILAR, within=within)
+    similarity = {int(i): float(s) for i, s in zip(items, similarities, strict=True) if np.isfinite(s)}
+    return rows_of(frame, similarity), similarity
+
+
+def _map(frame: Frame, space: Space, like: int | None) -> None:
+    looks = outcome_codes(frame.rows, frame.workspace.items().height)
+    names = [(*[LOOK_WORDS[look] for look in OUTCOMES], "not scored")][0]
+    legend = [
+        LegendEntry(name, int((looks == code).sum()), OUTCOMES[code] if code < len(OUTCOMES) else None, color)
+        for code, (name, color) in enumerate(zip(names, [None] * len(OUTCOMES) + ["#8891a0"], strict=True))
+    ]
+    visible = None
+    if frame.slice.conditions:
+        visible = np.zeros(len(looks), bool)
+        visible[frame.chosen["item"].to_numpy()] = True
+    embedding_map(
+        routes.points_url(frame.workspace_id, space),
+        key="map",
+        session=frame.session,
+        colors=looks,
+        legend=legend,
+        visible=visible,
+        highlighted=like,
+        clusters=cluster_names(frame, space),
+        height=640,
+        on_open=state.open_item,
+    )
+
+
+def outcome_codes(rows: pl.DataFrame, n_items: int) -> np.ndarray:
+    """The place of each item's look in OUTCOMES by item number, len(OUTCOMES) for what is not scored."""
+    codes = np.full(n_items, len(OUTCOMES), np.uint8)
+    kinds = rows.select("outcome", "unjudged").unique()
+    for outcome, unjudged in kinds.iter_rows():
+        look = outcome_look(outcome, unjudged)
+        if look is not None:
+            same = pl.col("outcome").eq_missing(pl.lit(outcome)) & pl.col("unjudged").eq_missing(pl.lit(unjudged))
+            codes[rows.filter(same)["item"].to_numpy()] = OUTCOMES.index(look)
+    return codes
+
+
+def cluster_names(frame: Frame, space: Space) -> list[ClusterName]:
+    """Each cluster of the map's cut by its majority class, where most of its items lie."""
+    cut, members, placed = space.frame("cut"), space.frame("members"), space.frame("projection")
+    if cut is None or members is None or placed is None:
+        return []
+    centres = members.join(placed, on="item").group_by("cluster").agg(pl.col("x", "y").median())
+    named = cut.join(centres, left_on="node", right_on="cluster")
+    return [
+        ClusterName(_cluster_name(frame, row["classes"], row["shares"]), row["x"], row["y"], row["size"])
+        for row in named.iter_rows(named=True)
+    ]
+
+
+def _cluster_name(frame: Frame, classes: list[int], shares: list[float]) -> str:
+    """The classes that make up most of a cluster, at most two."""
+    if not classes:
+        return "unlabelled"
+    shown = classes[:1] if shares[0] >= 0.5 else classes[:2]
+    return ", ".join(frame.class_names[index] for index in shown)
+
+
+def _gallery(frame: Frame, rows: pl.DataFrame, similarity: dict[int, float], like: int | None) -> None:
+    line = st.container(horizontal=True, vertical_alignment="center", gap="small")
+    with line:
+        if like is not None:
+            key = frame.workspace.items()["key"][like]
+            st.markdown(f"Most similar to **{md_escape(key)}** first", width="stretch")
+            st.button("Back to the slice", icon=":material/close:", on_click=lambda: state.write("like", None))
+        else:
+            order = st.selectbox(
+                "Order",
+                list(ORDERS),
+                format_func=ORDERS.__getitem__,
+                key="order",
+                bind="query-params",
+                label_visibility="collapsed",
+                width=200,
+            )
+            rows = ordered(rows, order)
+        pages = max(1, math.ceil(rows.height / PAGE_SIZE))
+        number = min(st.session_state.get("page", 1), pages)
+        if pages > 1:
+            number = st.pagination(pages, key="page", bind="query-params", max_visible_pages=5)
+    first = (number - 1) * PAGE_SIZE
+    gallery(
+        tiles(
+            frame,
+            rows.slice(first, PAGE_SIZE),
+            note=lambda row: f"similarity {similarity[row['item']]:.3f}" if row["item"] in similarity else None,
+        ),
+        key="gallery",
+        session=frame.session,
+        selected=state.opened_item(frame.workspace.items().height),
+        first=first,
+        total=rows.height,
+        empty="No item fulfils all conditions. Take one away above.",
+        on_open=state.open_item,
+    )
+    if rows.height:
+        st.caption(f"{count(first + 1)} to {count(min(first + PAGE_SIZE, rows.height))} of {count(rows.height)}")
+
+
+def ordered(rows: pl.DataFrame, order: str) -> pl.DataFrame:
+    """The rows in one of ORDERS; ties by item number."""
+    if order == "item":
+        return rows
+    return rows.sort("confidence", "item", descending=[order == "surest", False], nulls_last=True)

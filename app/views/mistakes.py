@@ -1,0 +1,146 @@
+"""Mistakes: which mistakes, and why? Rows of mistakes beside pictures of both classes."""
+
+import math
+
+import polars as pl
+import streamlit as st
+
+from analysis.details import exemplars
+from analysis.outcomes import confusions
+from analysis.slices import Condition
+from analysis.workspace import Workspace
+from app import state
+from app.components.rows import ClassExamples, MistakeRow, mistake_rows
+from app.frame import Frame, Lens, lens_rows, narrow, rows_of, tiles
+from app.text import count, md_escape, percent, plural
+
+PAGE_SIZE = 20
+PAIRS = 200
+WRONG = ("mistake", "agrees_with_rejected")
+
+
+def show(frame: Frame) -> None:
+    """The page."""
+    if frame.lens.run is None:
+        st.markdown("**Mistakes are a model's, and there is no run yet.**")
+        st.caption("Evaluate a model with `errata evaluate`, or import predictions with `errata runs import`.")
+        return
+    st.markdown(sentence(frame))
+    wrong = frame.chosen.filter(pl.col("outcome").is_in(WRONG))
+    left, right = st.columns([2, 5], gap="large")
+    with left:
+        _pairs(frame)
+    with right:
+        _rows(frame, wrong)
+
+
+def sentence(frame: Frame) -> str:
+    """How many predictions are wrong, and how many only seemed to be, as Markdown."""
+    counts = dict(frame.chosen.group_by("outcome").len().iter_rows())
+    wrong = sum(counts.get(outcome, 0) for outcome in WRONG)
+    unjudged = frame.chosen.filter(pl.col("unjudged"), pl.col("outcome").is_in(WRONG)).height
+    other = counts.get("multi_label", 0)
+    labels = md_escape(frame.lens.labels)
+    scored = frame.chosen.height - counts.get("not_scored", 0) - counts.get(None, 0)
+    if not scored:
+        return f"**None of these images is scored by *{labels}*.**"
+    if not wrong:
+        return f"**No mistakes** by *{labels}* among {plural(scored, 'scored image')}."
+    share = percent(wrong / scored)
+    text = f"**{plural(wrong, 'prediction')}** ({share}) {'is' if wrong == 1 else 'are'} not valid by *{labels}*"
+    if unjudged:
+        text += f", {count(unjudged)} of them never judged"
+    if counts.get("agrees_with_rejected"):
+        text += f"; on {count(counts['agrees_with_rejected'])} the model agrees with the original label"
+    return (
+        f"{text}. **{count(other)}** more differ from the original label and are valid." if other else f"{text}."
+    )
+
+
+@st.cache_resource(max_entries=32, show_spinner=False)
+def confusion_pairs(_workspace: Workspace, version: str, lens: Lens) -> pl.DataFrame:
+    """Pairs of label and wrong prediction under a lens, the most frequent first."""
+    return confusions(lens_rows(_workspace, version, lens))
+
+
+def _pairs(frame: Frame) -> None:
+    pairs = confusion_pairs(frame.workspace, frame.workspace.version, frame.lens)
+    st.subheader(
+        "Most confused classes", help="Original label and wrong prediction. Select a row to see its images."
+    )
+    if pairs.is_empty():
+        st.caption("No class was taken for another one.")
+        return
+    shown = pairs.head(PAIRS)
+    names = pl.Series("name", frame.class_names, dtype=pl.String)
+    table = shown.select(
+        label=names.gather(shown["target"]), prediction=names.gather(shown["prediction"]), images="n"
+    )
+    ids = frame.workspace.classes().ids
+
+    def select() -> None:
+        chosen = st.session_state["pairs"]["selection"]["rows"]
+        if chosen:
+            target, prediction = shown.select("target", "prediction").row(chosen[0])
+            narrow([Condition("class", ids[target]), Condition("predicted", ids[prediction])])
+
+    st.dataframe(
+        table,
+        hide_index=True,
+        key="pairs",
+        on_select=select,
+        selection_mode="single-row",
+        height=620,
+        column_config={"images": st.column_config.NumberColumn(width="small")},
+    )
+    st.caption(f"{plural(pairs.height, 'pair')} in all; the first {count(shown.height)} are listed.")
+
+
+def _rows(frame: Frame, wrong: pl.DataFrame) -> None:
+    wrong = wrong.sort("confidence", "item", descending=[True, False], nulls_last=True)
+    pages = max(1, math.ceil(wrong.height / PAGE_SIZE))
+    surest = "the most confident first" if wrong["confidence"].null_count() < wrong.height else "in dataset order"
+    line = st.container(horizontal=True, vertical_alignment="center", gap="small")
+    with line:
+        st.markdown(f"{plural(wrong.height, 'mistake')}, {surest}", width="stretch")
+        number = min(st.session_state.get("mistakes", 1), pages)
+        if pages > 1:
+            number = st.pagination(pages, key="mistakes", bind="query-params", max_visible_pages=5)
+    rows = wrong.slice((number - 1) * PAGE_SIZE, PAGE_SIZE)
+    classes = pl.concat([rows["target"], rows["prediction"]]).drop_nulls().unique().to_list()
+    examples = exemplars(frame.rows, classes)
+    mistake_rows(
+        [
+            MistakeRow(
+                tile=tile,
+                label=_examples(frame, examples, row["target"], "label"),
+                predicted=_examples(frame, examples, row["prediction"], _confidence(row["confidence"])),
+                evidence=[_evidence(frame, row)],
+            )
+            for tile, row in zip(tiles(frame, rows), rows.iter_rows(named=True), strict=True)
+        ],
+        key="mistake-rows",
+        session=frame.session,
+        selected=state.opened_item(frame.workspace.items().height),
+        empty="No mistakes among these items.",
+        on_open=state.open_item,
+    )
+
+
+def _examples(frame: Frame, examples: dict[int, list[int]], index: int | None, text: str) -> ClassExamples:
+    if index is None:
+        return ClassExamples("no label", [], text)
+    return ClassExamples(frame.class_names[index], tiles(frame, rows_of(frame, examples[index])), text)
+
+
+def _confidence(confidence: float | None) -> str:
+    return "prediction" if confidence is None else f"prediction, {percent(confidence)}"
+
+
+def _evidence(frame: Frame, row: dict[str, object]) -> str:
+    """Why it counts as wrong, in words."""
+    if row["outcome"] == "agrees_with_rejected":
+        return f"The prediction is the original label, which {frame.lens.labels} does not hold valid."
+    if row["unjudged"]:
+        return f"Nobody judged this class on this image in {frame.lens.labels}."
+    return f"{frame.lens.labels} does not hold this class valid."

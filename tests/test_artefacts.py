@@ -1,0 +1,251 @@
+"""Versions are published whole or not at all, whatever moment the writer dies at."""
+
+import multiprocessing
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from analysis.artefacts import (
+    FORMAT,
+    current_version,
+    open_artefact,
+    publish,
+    publishing,
+    slug,
+    staging,
+    sweep,
+    versions,
+)
+from analysis.errors import ErrataError, InputError, LockedError, StaleInputError, WorkspaceError
+
+
+def put(home: Path, text: str, **options: object) -> str:
+    """Publish one small file and return the version's name."""
+    with staging(home) as folder:
+        (folder / "data.txt").write_text(text)
+        return publish(home, folder, "thing", name="a thing", inputs={}, **options).version  # type: ignore[arg-type]
+
+
+def held(home: Path) -> str | None:
+    artefact = open_artefact(home, "thing")
+    return None if artefact is None else (artefact.folder / "data.txt").read_text()
+
+
+class Crash(BaseException):
+    """The process is dead from here on."""
+
+
+@contextmanager
+def dying_at(step: int) -> Iterator[list[str]]:
+    """Every touch of the file system from the given one on fails, cleaning up included, as in a killed process."""
+    steps: list[str] = []
+    places: list[tuple[object, str]] = [
+        (os, "fsync"),
+        (Path, "rename"),
+        (Path, "replace"),
+        (Path, "mkdir"),
+        (Path, "open"),
+        (Path, "unlink"),
+        (shutil, "rmtree"),
+    ]
+    before = [(owner, name, getattr(owner, name)) for owner, name in places]
+
+    def dying(name: str, real: Callable[..., object]) -> Callable[..., object]:
+        def act(*args: object, **kwargs: object) -> object:
+            steps.append(name)
+            if len(steps) >= step:
+                raise Crash(name)
+            return real(*args, **kwargs)
+
+        return act
+
+    for owner, name, real in before:
+        setattr(owner, name, dying(name, real))
+    try:
+        yield steps
+    finally:
+        for owner, name, real in before:
+            setattr(owner, name, real)
+
+
+def crash_everywhere(act: Callable[[], object], prepare: Callable[[], None], check: Callable[[], None]) -> int:
+    """Run `act` once for each of its steps, dying there; `check` after each. Returns how many steps there are."""
+    step = 0
+    while True:
+        step += 1
+        prepare()
+        with dying_at(step):
+            try:
+                act()
+            except Crash:
+                survived = False
+            else:
+                survived = True
+        check()
+        if survived:
+            return step - 1
+
+
+def test_a_writer_that_dies_at_any_step_leaves_the_old_version_or_the_new(tmp_path: Path) -> None:
+    home = tmp_path / "home"
+    seen: set[str | None] = set()
+
+    def prepare() -> None:
+        shutil.rmtree(home, ignore_errors=True)
+        put(home, "old")
+
+    def check() -> None:
+        text = held(home)
+        seen.add(text)
+        assert text in ("old", "new")
+        put(home, "next")
+        assert held(home) == "next"
+
+    steps = crash_everywhere(lambda: put(home, "new"), prepare, check)
+    assert steps > 10
+    assert seen == {"old", "new"}
+
+
+def test_first_publication_that_dies_leaves_nothing_to_open(tmp_path: Path) -> None:
+    home = tmp_path / "home"
+
+    def check() -> None:
+        assert held(home) in (None, "new")
+
+    crash_everywhere(lambda: put(home, "new"), lambda: shutil.rmtree(home, ignore_errors=True), check)
+
+
+def test_sweep_removes_what_dead_writers_left_and_keeps_the_current_version(tmp_path: Path) -> None:
+    put(tmp_path, "one")
+    put(tmp_path, "two")
+    with dying_at(6), pytest.raises(Crash):
+        put(tmp_path, "three")
+    with staging(tmp_path) as alive:
+        sweep(tmp_path)
+        assert alive.is_dir()
+    assert held(tmp_path) == "two"
+    assert [path.name for path in versions(tmp_path)] == [current_version(tmp_path)]
+    assert not [path for path in tmp_path.iterdir() if path.name.startswith(".staging-")]
+
+
+def test_killed_process_leaves_the_old_version(tmp_path: Path) -> None:
+    put(tmp_path, "old")
+    program = (
+        "import sys, time; from pathlib import Path; from analysis.artefacts import staging\n"
+        "with staging(Path(sys.argv[1])) as folder:\n"
+        "    (folder / 'data.txt').write_text('new'); print('writing', flush=True); time.sleep(60)\n"
+    )
+    with subprocess.Popen(
+        [sys.executable, "-c", program, str(tmp_path)], stdout=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "writing\n"
+        process.send_signal(signal.SIGKILL)
+    assert held(tmp_path) == "old"
+    assert len(sweep(tmp_path)) == 1
+
+
+def test_second_publisher_waits_then_is_told(tmp_path: Path) -> None:
+    started = time.monotonic()
+    with publishing(tmp_path), pytest.raises(LockedError, match="Another process is publishing"):
+        put(tmp_path, "mine", lock_seconds=0.2)
+    assert time.monotonic() - started < 5
+    assert held(tmp_path) is None
+
+
+def _put_many(home: str, name: str) -> None:
+    for number in range(10):
+        put(Path(home), f"{name}{number}")
+
+
+def test_writers_side_by_side_lose_no_version(tmp_path: Path) -> None:
+    context = multiprocessing.get_context("spawn")
+    writers = [context.Process(target=_put_many, args=(str(tmp_path), name)) for name in "ab"]
+    for writer in writers:
+        writer.start()
+    for writer in writers:
+        writer.join()
+        assert writer.exitcode == 0
+    texts = {(folder / "data.txt").read_text() for folder in versions(tmp_path)}
+    assert texts == {f"{name}{number}" for name in "ab" for number in range(10)}
+    assert held(tmp_path) in {"a9", "b9"}
+
+
+def test_changed_input_is_refused_under_the_lock(tmp_path: Path) -> None:
+    def check() -> None:
+        raise StaleInputError("the images changed")
+
+    put(tmp_path, "old")
+    with pytest.raises(StaleInputError):
+        put(tmp_path, "new", check=check)
+    assert held(tmp_path) == "old"
+
+
+def test_full_disk_is_said_and_leaves_the_old_version(tmp_path: Path) -> None:
+    put(tmp_path, "old")
+    program = (
+        "import resource, signal, sys; from pathlib import Path; from analysis.artefacts import staging\n"
+        "signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (4096, 4096))\n"
+        "with staging(Path(sys.argv[1])) as folder:\n"
+        "    (folder / 'data.txt').write_text('x' * 100_000)\n"
+    )
+    run = subprocess.run(
+        [sys.executable, "-c", program, str(tmp_path)], capture_output=True, text=True, check=False
+    )
+    assert "ErrataError: The disk is full" in run.stderr
+    assert held(tmp_path) == "old"
+    assert not [path for path in tmp_path.iterdir() if path.name.startswith(".staging-")]
+
+
+def test_damaged_version_is_named(tmp_path: Path) -> None:
+    version = put(tmp_path, "whole")
+    (tmp_path / version / "data.txt").write_text("who")
+    with pytest.raises(WorkspaceError, match=r"3 bytes and should have 5"):
+        open_artefact(tmp_path, "thing")
+    (tmp_path / version / "data.txt").unlink()
+    with pytest.raises(WorkspaceError, match="damaged"):
+        open_artefact(tmp_path, "thing")
+
+
+def test_permission_is_explained(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*args: object, **kwargs: object) -> None:
+        raise PermissionError(13, "Permission denied", "data.txt")
+
+    monkeypatch.setattr(Path, "write_text", refuse)
+    with pytest.raises(ErrataError, match=r"No permission to write data\.txt"):
+        put(tmp_path, "mine")
+
+
+def test_manifest_tells_what_made_it(tmp_path: Path) -> None:
+    put(tmp_path, "text", details={"model": "timm:resnet50"})
+    artefact = open_artefact(tmp_path, "thing")
+    assert artefact is not None
+    assert artefact.manifest["format"] == FORMAT
+    assert artefact.manifest["model"] == "timm:resnet50"
+    assert artefact.manifest["files"]["data.txt"]["bytes"] == 4
+    assert artefact.manifest["created"].endswith("+00:00")
+
+
+@given(st.text(min_size=1).filter(str.strip), st.text(min_size=1).filter(str.strip))
+def test_slugs_are_safe_folder_names_and_tell_texts_apart(one: str, other: str) -> None:
+    first, second = slug(one), slug(other)
+    assert set(first) <= set("abcdefghijklmnopqrstuvwxyz0123456789._-")
+    assert len(first) <= 89
+    assert not first.startswith(".")
+    assert (first == second) == (one == other)
+
+
+def test_a_name_is_needed() -> None:
+    with pytest.raises(InputError):
+        slug("  ")
