@@ -92,7 +92,9 @@ def _run_row(workspace: Workspace, run: Run, item: int, labels: str) -> RunRow:
     label_set = workspace.labels(labels)
     at = np.array([item], np.uint32)
     states = label_set.states(at, classes[None, :])[0]
-    absent = label_set.unjudged_mask(at, classes[None, :])[0]
+    open_item = label_set.absent == "unjudged" and bool(
+        label_set.scored(at)[0] and not label_set.exhaustive(at)[0]
+    )
     guesses = []
     for rank, index in enumerate(classes):
         if index < 0:
@@ -101,7 +103,7 @@ def _run_row(workspace: Workspace, run: Run, item: int, labels: str) -> RunRow:
         probability = score if predictions.kind == "probabilities" else None
         if predictions.kind == "logits" and predictions.logsumexp is not None and score is not None:
             probability = float(np.exp(score - predictions.logsumexp[place]))
-        state = STATE_NAMES.get(int(states[rank]), "unjudged" if absent[rank] else "wrong")
+        state = STATE_NAMES.get(int(states[rank]), "unjudged" if open_item else "wrong")
         guesses.append(Guess(int(index), score, probability, state))
     return RunRow(run.name, predictions.kind, guesses)
 

@@ -31,7 +31,6 @@ def import_run(
         details={
             "source": "import",
             "recognised": read.record,
-            "outputs": "all",
             "n_classes": len(workspace.classes()),
             "seen_in_training": seen,
         },

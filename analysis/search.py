@@ -26,6 +26,7 @@ APPROXIMATE_ABOVE = 200_000
 EXACT_GRAPH_UP_TO = 300_000
 TARGET_RECALL = 0.95
 CANDIDATES = 10  # the approximate index proposes ten times as many as are asked for
+LARGEST_APPROXIMATE_K = 100
 SPARE = 8  # searched beyond k, to see whether equal similarities go on there
 QUERY_BLOCK = 2_048
 
@@ -73,7 +74,8 @@ class SpaceIndex:
         """The row of each item (m,); -1 for an item without an embedding here."""
         if not len(self.items):
             return np.full(len(items), -1, dtype=np.int64)
-        at = np.minimum(np.searchsorted(self.items, items), len(self.items) - 1)
+        # In one type, or numpy converts all of self.items; numbers that do not fit are found unequal below.
+        at = np.minimum(np.searchsorted(self.items, items.astype(np.uint32)), len(self.items) - 1)
         return np.where(self.items[at] == items, at, -1)
 
     def neighbours(
@@ -90,18 +92,14 @@ class SpaceIndex:
         Only items of `within` are found, where it is given; `exclude` (q,) is one item a vector that is not found.
         Equal similarities come by item number (among the found, where the search is approximate). Where there are
         fewer than k, `NO_ITEM` and -inf fill up. `exact` forbids the approximate index, which is also left aside
-        where a slice is so small that the exact one is as fast.
+        where a slice is so small that the exact one is as fast, and where k is far from the 10 of its recall.
 
         Raises InputError for vectors of another dimension or with NaN, and for k below 1.
         """
         if k < 1:
             raise InputError(f"at least 1 neighbour must be asked for, not {k}")
         queries = _checked_unit(vectors, self.dimension)
-        allowed = None
-        if within is not None:
-            allowed = np.zeros(len(self.items), dtype=bool)
-            rows = self.rows(within)
-            allowed[rows[rows >= 0]] = True
+        allowed = None if within is None else self._among(within)
         excluded = None if exclude is None else self.rows(exclude)
         available = len(self.items) if allowed is None else int(allowed.sum())
         # The one left out may be among the best, so one more is found.
@@ -109,13 +107,13 @@ class SpaceIndex:
         if not found or not len(queries):
             rows = np.zeros((len(queries), 0), dtype=np.int64)
             similarities = np.zeros((len(queries), 0), dtype=np.float32)
-        elif self.approximate is None or exact or available < len(self.items) / 8:
+        elif self.approximate is None or exact or available < len(self.items) / 8 or k > LARGEST_APPROXIMATE_K:
             rows, similarities = _search_exact(self.exact, queries, found, available, allowed)
         else:
             # What a slice leaves out may be just what is near: then more lists must be probed.
             ivf = self.approximate.index
             probes = ivf.nprobe * (1 if allowed is None else 4)
-            rows, similarities = _search_approximate(ivf, self.exact, queries, found, probes, allowed)
+            rows, similarities = _search_approximate(ivf, self.exact, queries, found, probes, available, allowed)
         if excluded is not None:
             left_out = (rows == excluded[:, None]) & (rows >= 0)
             rows, similarities = np.where(left_out, -1, rows), np.where(left_out, -np.inf, similarities)
@@ -135,6 +133,13 @@ class SpaceIndex:
             raise InputError(f"item {item} has no embedding in this space; build the space again to include it")
         items, similarities = self.neighbours(self.vectors(rows), k, within=within, exclude=asked, exact=exact)
         return items[0], similarities[0]
+
+    def _among(self, items: NDArray[np.integer]) -> NDArray[np.bool_]:
+        """Which rows (n,) are of these items; by a table, as half of a million items takes 30 ms to look up."""
+        numbers = int(self.items[-1]) + 1 if len(self.items) else 0
+        named = np.zeros(numbers, dtype=bool)
+        named[items[(items >= 0) & (items < numbers)]] = True
+        return named[self.items]
 
     def _as_items(
         self, rows: NDArray[np.int64], similarities: NDArray[np.float32], k: int
@@ -217,7 +222,7 @@ def build_approximate(
     )[:, 1:]  # without the query itself
     index.nprobe = 8
     while index.nprobe <= lists // 4:
-        _, similarities = _search_approximate(index, exact, queries, k + 1, index.nprobe, None)
+        _, similarities = _search_approximate(index, exact, queries, k + 1, index.nprobe, n, None)
         recall = recall_at(similarities[:, 1:], truth)
         if recall >= target:
             return Approximate(index, recall, len(queries))
@@ -260,12 +265,8 @@ def knn_graph(
             rows, similarities = _search_exact(index.exact, index.vectors(own), k, n, None)
         else:
             rows, similarities = _search_approximate(
-                approximate.index, index.exact, index.vectors(own), k, approximate.index.nprobe, None
+                approximate.index, index.exact, index.vectors(own), k, approximate.index.nprobe, n, None
             )
-            short = (rows < 0).any(axis=1)
-            if short.any():
-                queries = index.vectors(own[short])
-                rows[short], similarities[short] = _search_exact(index.exact, queries, k, n, None)
         # Of equal vectors another may come before the row itself, or push it out: it is put first.
         others = np.where(rows == own[:, None], np.inf, 1 - similarities)
         others[~np.isinf(others).any(axis=1), -1] = np.inf
@@ -339,9 +340,10 @@ def _search_approximate(
     queries: NDArray[np.float32],
     k: int,
     probes: int,
+    available: int,
     allowed: NDArray[np.bool_] | None,
 ) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
-    """Rows and similarities (q, k) of unit queries; row -1 where the probed lists held fewer."""
+    """As `_search_exact`, probing some lists; a query for which they hold fewer than k is answered exactly."""
     base = faiss.IVFRaBitQSearchParameters(  # type: ignore[call-arg]
         nprobe=min(probes, index.nlist), sel=None if allowed is None else _selector(allowed)
     )
@@ -351,13 +353,17 @@ def _search_approximate(
     )
     with _threads_for(queries):
         similarities, rows = refined.search(queries, k, params=parameters)
-    return _ordered(rows, similarities)
+    rows, similarities = _ordered(rows, similarities)
+    short = (rows < 0).any(axis=1)
+    if short.any():
+        rows[short], similarities[short] = _search_exact(exact, queries[short], k, available, allowed)
+    return rows, similarities
 
 
 @contextmanager
 def _threads_for(queries: NDArray[np.float32]) -> Iterator[None]:
-    """One thread for one query: FAISS parts work by queries, and idle OpenMP threads spin (2 ms became 12 on a busy
-    machine). The setting is OpenMP's for the calling thread alone, so that concurrent readers do not meet."""
+    """One thread for one query: FAISS parts the work by queries, and idle OpenMP threads spin (on a busy machine
+    2 ms became 12). OpenMP keeps the setting for the calling thread alone: concurrent readers do not meet."""
     usual = faiss.omp_get_max_threads()
     if len(queries) == 1:
         faiss.omp_set_num_threads(1)

@@ -82,7 +82,7 @@ def draw_frame(workspace_id: str) -> Frame:
             format_func=options.__getitem__,
             key="where",
             bind="query-params",
-            placeholder="All items. Add conditions: an outcome, a class, a cluster, a column's value …",
+            placeholder="All items; add a condition",
             select_all=False,
         )
         chosen_slice = Slice.parse(texts)

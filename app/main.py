@@ -1,6 +1,7 @@
 """Streamlit's entry script: who is here, which workspace, which page, through which lens."""
 
 from collections.abc import Callable
+from pathlib import Path
 
 import streamlit as st
 
@@ -10,6 +11,8 @@ from app.frame import Frame, choose_workspace, draw_frame
 from app.text import md_escape
 from app.views import browse, mistakes, overview
 
+ICON = str(Path(__file__).parent / "static" / "icon.png")
+LOGO = str(Path(__file__).parent / "static" / "logo.svg")
 PAGES: list[tuple[Callable[[Frame], None], str, str, str]] = [
     (overview.show, "Overview", ":material/dashboard:", "What have we here, and is it worth trusting?"),
     (browse.show, "Browse", ":material/grid_view:", "What is in it, and where do models fail?"),
@@ -19,7 +22,9 @@ PAGES: list[tuple[Callable[[Frame], None], str, str, str]] = [
 
 def main() -> None:
     """Draw the page that the address names."""
-    st.set_page_config(page_title="Errata", page_icon=":material/troubleshoot:", layout="wide")
+    # A picture of our own: Streamlit would fetch a Material icon for the tab from outside.
+    st.set_page_config(page_title="Errata", page_icon=ICON, layout="wide")
+    st.logo(LOGO, size="large", icon_image=ICON)
     frame: list[Frame] = []
     pages = {
         title.lower(): st.Page(

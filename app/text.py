@@ -6,14 +6,20 @@ import re
 _SPECIAL = re.compile(r"([\\`*_{}\[\]()<>#+\-.!|~$:&^=@/])")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f\u2028\u2029]+")
 
+# Where links and typographic arrows are made from the finished text, whatever was escaped in it.
+_MADE_LATER = re.compile(r"(?<=://)|(?<=www)(?=\.)|(?<=@)|(?<=[-<>~=])(?=[-<>=])", re.IGNORECASE)
+_WORD_JOINER = "\u2060"
+
 
 def md_escape(text: object) -> str:
     """Any value as one line of Markdown that shows exactly its characters: no markup, no link, no image.
 
     Use it for every string of a dataset (class, file or column name, cell) that goes into a Streamlit label,
-    Markdown, caption, metric or message. Control characters and line ends become one space each run.
+    Markdown, caption, metric or message. Control characters and line ends become one space each run; invisible
+    word joiners keep addresses from becoming links.
     """
-    return _SPECIAL.sub(r"\\\1", _CONTROL.sub(" ", str(text)))
+    line = _CONTROL.sub(" ", str(text)).strip()
+    return _SPECIAL.sub(r"\\\1", _MADE_LATER.sub(_WORD_JOINER, line))
 
 
 def count(number: int) -> str:

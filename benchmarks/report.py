@@ -11,6 +11,7 @@ import resource
 import sys
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
@@ -82,7 +83,7 @@ def main() -> int:
     print(f"| import of a run | 1 | {items.height:,} | {taken['import of a run']:.2f} |")
     for n_runs, n_items in ((25, 50_000), (50, 50_000), (100, 12_500), (100, 25_000), (100, 50_000)):
         some = {name: first_items(run, n_items) for name, run in list(runs.items())[:n_runs]}
-        frame, seconds = timed(lambda some=some: report(some, label_sets, truth, n_classes=len(classes)))
+        frame, seconds = timed(partial(report, some, label_sets, truth, n_classes=len(classes)))
         assert frame.height == n_runs * 8
         print(f"| report, {len(label_sets)} label sets | {n_runs} | {n_items:,} | {seconds:.2f} |")
     taken["report of 100 runs"] = seconds

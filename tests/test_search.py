@@ -237,6 +237,19 @@ def test_a_slice_is_kept_to_by_the_approximate_index_too(approximate, share):
     assert search.recall_at(found, truth) >= 0.95
 
 
+def test_what_the_probed_lists_do_not_hold_is_found_all_the_same(approximate, monkeypatch):
+    query = classes(1, seed=9)
+    exact_items, _ = approximate.neighbours(query, 900, exact=True)
+    for largest in (100, 1_000):  # exactly from the start; or because the lists run out
+        monkeypatch.setattr(search, "LARGEST_APPROXIMATE_K", largest)
+        approximate.approximate.index.nprobe, usual = 1, approximate.approximate.index.nprobe
+        try:
+            items, _ = approximate.neighbours(query, 900)
+        finally:
+            approximate.approximate.index.nprobe = usual
+        np.testing.assert_array_equal(items, exact_items)
+
+
 def test_recall_counts_whatever_is_as_near():
     truth = np.array([[0.9, 0.8, 0.7], [0.9, 0.8, 0.8]], dtype=np.float32)
     found = np.array([[0.9, 0.7, 0.6], [0.8, 0.8, -np.inf]], dtype=np.float32)

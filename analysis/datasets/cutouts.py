@@ -104,27 +104,15 @@ def compose(
     if size < 32:
         raise InputError(f"Scenes of {size} pixels are too small to show anything; 32 is the least.")
     plans = plan_scenes(stamps, scenes, seed)
-    out.parent.mkdir(parents=True, exist_ok=True)
-    with FileLock(out.parent / f".{out.name}.lock"):
-        _check_replaceable(out)
-        draft, replaced = (out.parent / f".{out.name}.{part}" for part in ("composing", "replaced"))
-        for left_over in (draft, replaced):  # of a run that was killed: we hold the lock
-            shutil.rmtree(left_over, ignore_errors=True)
-        draft.mkdir()
-        try:
-            drawn: list[_Drawn] = []
-            progress("Composing scenes", 0, scenes)
-            for outcome in _draw_all(plans, stamps, draft, size, seed, workers):
-                drawn.append(outcome)
-                progress("Composing scenes", len(drawn), scenes)
-            if out.exists():
-                out.rename(replaced)
-            draft.rename(out)
-        except OSError as error:
-            raise InputError(f"The scenes could not be written to {out}: {error}. No scene was kept.") from error
-        finally:
-            shutil.rmtree(draft, ignore_errors=True)
-            shutil.rmtree(replaced, ignore_errors=True)
+    try:
+        out.parent.mkdir(parents=True, exist_ok=True)
+        with FileLock(out.parent / f".{out.name}.lock"):
+            _check_replaceable(out)
+            drawn = _write_folder(plans, load_cutouts(stamps, size), out, size, seed, workers, progress)
+    except OSError as error:
+        raise InputError(
+            f"The scenes could not be written to {out}: {error}. Nothing of them was kept."
+        ) from error
     return _frames(out, plans, drawn)
 
 
@@ -445,13 +433,13 @@ class _Writer:
 _writer: _Writer | None = None  # of a worker process
 
 
-def _start_worker(plans: Sequence[Plan], stamps: Mapping[str, Path], folder: Path, size: int, seed: int) -> None:
+def _start_worker(writer: _Writer) -> None:
     global _writer
     parent = multiprocessing.parent_process()
     assert parent is not None
     # A worker whose parent was killed would wait for work for ever.
     threading.Thread(target=lambda: (wait([parent.sentinel]), os._exit(1)), daemon=True).start()
-    _writer = _Writer(plans, load_cutouts(stamps, size), folder, size, seed)
+    _writer = writer
 
 
 def _write(i: int) -> _Drawn:
@@ -459,22 +447,46 @@ def _write(i: int) -> _Drawn:
     return _writer(i)
 
 
-def _draw_all(
-    plans: Sequence[Plan], stamps: Mapping[str, Path], folder: Path, size: int, seed: int, workers: int | None
-) -> Iterator[_Drawn]:
-    """Write every scene into the folder, telling of them in order."""
-    workers = workers or os.cpu_count() or 1
-    if workers == 1:
-        yield from map(_Writer(plans, load_cutouts(stamps, size), folder, size, seed), range(len(plans)))
-        return
-    pool = ProcessPoolExecutor(
-        workers,
-        multiprocessing.get_context("spawn"),  # polars has threads, which a fork does not survive
-        initializer=_start_worker,
-        initargs=(plans, stamps, folder, size, seed),
-    )
+def _write_folder(
+    plans: Sequence[Plan],
+    cutouts: Mapping[str, Image.Image],
+    out: Path,
+    size: int,
+    seed: int,
+    workers: int | None,
+    progress: Progress,
+) -> list[_Drawn]:
+    """Write every scene beside `out` and put the finished folder in its place. The caller holds the lock."""
+    draft, replaced = (out.parent / f".{out.name}.{part}" for part in ("composing", "replaced"))
+    for left_over in (draft, replaced):  # of a run that was killed
+        shutil.rmtree(left_over, ignore_errors=True)
+    draft.mkdir()
     try:
-        yield from pool.map(_write, range(len(plans)), chunksize=4)
+        drawn: list[_Drawn] = []
+        progress("Composing scenes", 0, len(plans))
+        for outcome in _write_all(_Writer(plans, cutouts, draft, size, seed), workers or os.cpu_count() or 1):
+            drawn.append(outcome)
+            progress("Composing scenes", len(drawn), len(plans))
+        if out.exists():
+            out.rename(replaced)
+        draft.rename(out)
+    finally:
+        shutil.rmtree(draft, ignore_errors=True)
+        shutil.rmtree(replaced, ignore_errors=True)
+    return drawn
+
+
+def _write_all(writer: _Writer, workers: int) -> Iterator[_Drawn]:
+    """Write every scene, telling of them in order."""
+    numbers = range(len(writer.plans))
+    if workers == 1:
+        yield from map(writer, numbers)
+        return
+    # Spawned, as polars has threads, which a fork does not survive.
+    spawn = multiprocessing.get_context("spawn")
+    pool = ProcessPoolExecutor(workers, spawn, initializer=_start_worker, initargs=(writer,))
+    try:
+        yield from pool.map(_write, numbers, chunksize=4)
     finally:
         pool.shutdown(cancel_futures=True)
 

@@ -6,6 +6,7 @@ The second choice for a demo, where the cutouts cannot be had: nobody knows its 
 import shutil
 import tempfile
 import threading
+from contextlib import suppress
 from pathlib import Path
 
 import polars as pl
@@ -19,8 +20,8 @@ from analysis.progress import Progress, silent
 SPLITS = ("train", "val")
 SOURCE_NOTE = (
     "Imagenette (version 2, shorter side 320) is fast.ai's selection of ten easily told ImageNet classes, "
-    "https://github.com/fastai/imagenette, downloaded by torchvision. The photographs are ImageNet's, for research "
-    "and teaching; their rights remain with their owners. It divides ImageNet's images anew: most of its "
+    "https://github.com/fastai/imagenette, downloaded by torchvision. The photographs are ImageNet's, for "
+    "research and teaching; their rights remain with their owners. It divides ImageNet's images anew: most of its "
     "photographs, those of its split val included, come from the images that ImageNet models were trained on "
     "(column imagenet_split), so accuracy on them is mostly training accuracy."
 )
@@ -83,8 +84,9 @@ def _download(cache: Path, progress: Progress) -> None:
                     thread.join(0.5)
                 if failure:
                     raise InputError(
-                        f"Imagenette could not be downloaded: {failure[0]}. Try again with a network, take the demo's "
-                        "own set (leave --dataset out), or name your own photographs: errata create WS --images DIR."
+                        f"Imagenette could not be downloaded: {failure[0]}. Try again with a network, take the "
+                        "demo's own set (leave --dataset out), or use photographs of your own: "
+                        "errata create WS --images DIR."
                     ) from failure[0]
                 (Path(scratch) / _FOLDER).rename(cache / _FOLDER)
     except OSError as error:
@@ -93,4 +95,8 @@ def _download(cache: Path, progress: Progress) -> None:
 
 def _bytes_in(folder: Path) -> int:
     """Bytes of the files directly in a folder (the archive on its way, not what is unpacked from it)."""
-    return sum(path.stat().st_size for path in folder.iterdir() if path.is_file())
+    total = 0
+    for path in folder.iterdir():
+        with suppress(OSError):  # it may vanish at any moment
+            total += path.stat().st_size if path.is_file() else 0
+    return total

@@ -14,7 +14,7 @@ import tarfile
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 import polars as pl
 import pyarrow
@@ -173,15 +173,16 @@ def _download(scratch: Path, progress: Progress) -> Path:
     ):
         apt += ["-o", option]
     # A source that fails is only a warning to `update`; whether the package can be had, `download` tells.
-    _run([*apt, "update"], scratch / "state", scratch, "Reading Debian's package lists", progress)
-    errors = _run([*apt, "download", PACKAGE], scratch / "package", scratch, f"Downloading {PACKAGE}", progress)
+    errors = _run([*apt, "update"], scratch / "state", scratch, "Reading Debian's package lists", progress)
+    errors += _run([*apt, "download", PACKAGE], scratch / "package", scratch, f"Downloading {PACKAGE}", progress)
     packages = list((scratch / "package").glob("*.deb"))
     if len(packages) != 1:
-        raise InputError(f"apt-get could not download {PACKAGE}: {errors or 'no reason given'}. {_ELSEWHERE}")
+        reason = " ".join(errors[-4:]) or "apt-get gave no reason"
+        raise InputError(f"The package {PACKAGE} could not be downloaded: {reason} {_ELSEWHERE}")
     return packages[0]
 
 
-def _run(command: list[str], watched: Path, scratch: Path, what: str, progress: Progress) -> str:
+def _run(command: list[str], watched: Path, scratch: Path, what: str, progress: Progress) -> list[str]:
     """Run a command in `watched`, telling the bytes there as it goes; returns the errors that it printed."""
     with (scratch / "errors").open("w+", errors="replace") as errors:
         process = subprocess.Popen(
@@ -203,8 +204,7 @@ def _run(command: list[str], watched: Path, scratch: Path, what: str, progress: 
             process.kill()
             process.wait()
         errors.seek(0)
-        lines = [line.strip() for line in errors if line.startswith(("E:", "W:"))]
-    return " ".join(lines[-3:])
+        return [line.strip() for line in errors if line.startswith(("E:", "W:"))]
 
 
 def _size(path: Path) -> int:
@@ -215,6 +215,22 @@ def _size(path: Path) -> int:
         return 0
 
 
+class _Part(io.RawIOBase):
+    """The next `size` bytes of a file: a decompressor must not take the padding behind them for data."""
+
+    def __init__(self, file: IO[bytes], size: int) -> None:
+        self._file, self._left = file, size
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        data = self._file.read(min(len(buffer), self._left))
+        self._left -= len(data)
+        buffer[: len(data)] = data
+        return len(data)
+
+
 def _data_stream(file: IO[bytes], package: Path) -> IO[bytes]:
     """The decompressed ``data.tar`` of a Debian package (an ``ar`` archive: man pages deb(5), ar(5))."""
     if file.read(8) != b"!<arch>\n":
@@ -222,8 +238,8 @@ def _data_stream(file: IO[bytes], package: Path) -> IO[bytes]:
     while len(header := file.read(60)) == 60 and header.endswith(b"`\n"):
         name, size = header[:16].strip().rstrip(b"/"), int(header[48:58])
         if name == b"data.tar.xz":
-            return lzma.open(file)
+            return lzma.open(io.BufferedReader(_Part(file, size)))
         if name == b"data.tar.zst":
-            return io.BufferedReader(pyarrow.CompressedInputStream(pyarrow.PythonFile(file, "r"), "zstd"))
+            return io.BufferedReader(pyarrow.CompressedInputStream(_Part(file, size), "zstd"))
         file.seek(size + size % 2, os.SEEK_CUR)
     raise InputError(f"{package} is damaged: no data.tar.xz or data.tar.zst in it; fetch it again. {_ELSEWHERE}")

@@ -113,8 +113,10 @@ def _rows(frame: Frame, wrong: pl.DataFrame) -> None:
         [
             MistakeRow(
                 tile=tile,
-                label=_examples(frame, examples, row["target"], "label"),
-                predicted=_examples(frame, examples, row["prediction"], _confidence(row["confidence"])),
+                label=_examples(frame, examples, row["target"]),
+                predicted=_examples(
+                    frame, examples, row["prediction"], percent(row["confidence"]) if row["confidence"] else ""
+                ),
                 evidence=[_evidence(frame, row)],
             )
             for tile, row in zip(tiles(frame, rows), rows.iter_rows(named=True), strict=True)
@@ -127,14 +129,12 @@ def _rows(frame: Frame, wrong: pl.DataFrame) -> None:
     )
 
 
-def _examples(frame: Frame, examples: dict[int, list[int]], index: int | None, text: str) -> ClassExamples:
+def _examples(frame: Frame, examples: dict[int, list[int]], index: int | None, text: str = "") -> ClassExamples:
+    """A class beside its exemplars; without pixels there is nothing to see in them."""
     if index is None:
         return ClassExamples("no label", [], text)
-    return ClassExamples(frame.class_names[index], tiles(frame, rows_of(frame, examples[index])), text)
-
-
-def _confidence(confidence: float | None) -> str:
-    return "prediction" if confidence is None else f"prediction, {percent(confidence)}"
+    shown = examples[index] if frame.workspace.image_root is not None else []
+    return ClassExamples(frame.class_names[index], tiles(frame, rows_of(frame, shown)), text)
 
 
 def _evidence(frame: Frame, row: dict[str, object]) -> str:

@@ -26,7 +26,7 @@ def show(frame: Frame) -> None:
             _outcomes(frame)
     else:
         st.info(
-            "No predictions yet. Evaluate a model, or import predictions that you have: see *What to do next* below.",
+            "No predictions yet. Evaluate a model, or import predictions that you have: see below.",
             icon=":material/model_training:",
         )
     left, right = st.columns(2, gap="large")
@@ -54,7 +54,7 @@ def headline(workspace: Workspace, standing: Standing | None) -> str:
         return f"{text} The best, **{run}**, is right on **{by_original}** by the original label."
     others = md_escape(standing.labels)
     text += (
-        f" On the {count(standing.n)} that both label sets score, the best, **{run}**, is right on **{by_original}** "
+        f" On the {count(standing.n)} that *{others}* scores too, the best, **{run}**, is right on **{by_original}** "
         f"by the original label and on **{percent(standing.right_by_labels / standing.n)}** by *{others}*"
     )
     if not standing.errors:

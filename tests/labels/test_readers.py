@@ -108,7 +108,7 @@ def test_expert_labels(tmp_path):
 
 def test_expert_labels_of_an_image_that_comes_twice_are_refused(tmp_path):
     with pytest.raises(InputError, match=r"'a\.png' has more than one row"):
-        read(tmp_path, "id,correct,unclear,wrong\na.png,0,,\na.png,1,,\n")
+        read(tmp_path, "id,correct,unclear,wrong\nb.png,0,,\na.png,0,,\na.png,1,,\n")
 
 
 @pytest.mark.shared_data

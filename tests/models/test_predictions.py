@@ -162,6 +162,13 @@ def test_dense_probabilities(tmp_path):
     assert imported.predictions.confidence == pytest.approx(scores.max(axis=1))
 
 
+@pytest.mark.parametrize("scale", [0.5, 1.5])
+def test_dense_scores_between_0_and_1_that_do_not_sum_to_1_are_no_probabilities(tmp_path, scale):
+    scores = scale * np.random.default_rng(0).dirichlet(np.ones(10) * 20, size=4)
+    assert scores.max() < 1
+    assert read_predictions(save(tmp_path, s=scores), ITEMS, CLASSES, order="keys").predictions.kind == "logits"
+
+
 def test_a_class_that_comes_again_in_a_row_counts_once_and_is_recorded(tmp_path):
     found = np.array([[4, 4, 6], [1, 2, 3], [7, 7, 7], [0, 1, 0]])
     imported = read_predictions(save(tmp_path, ranked=found), ITEMS, CLASSES, order="keys")
