@@ -127,7 +127,7 @@ def infer(
     items and the options: called again after an interruption, with the same of all of them, it goes on after the
     last finished shard and ends with the same numbers. A picture that cannot be read is reported and skipped.
     InputError: no items, none that can be read, or masks that do not fit the model. ErrataError: the model gave
-    no finite logits. WorkspaceError: a shard cannot be written.
+    numbers that are not finite. WorkspaceError: a shard cannot be written.
     """
     options = options or InferenceOptions()
     model = model.to(options.device)
@@ -268,11 +268,11 @@ class _Reduction:
         self.at_once: int | None = None  # how many pictures the device's memory holds, once that is known
 
     def __call__(self, batch: Tensor) -> dict[str, Tensor]:
-        """The arrays of a shard, on the model's device; `finite` says which rows' logits are."""
+        """The arrays of a shard, on the model's device; `finite` says which rows' numbers are."""
         logits, features = self._forward(batch)
         with torch.inference_mode():
-            kept = {"finite": torch.isfinite(logits).all(dim=1), "embeddings": _half(features)}
-            kept |= _ranked(logits, self.k, "")
+            finite = torch.isfinite(logits).all(dim=1) & torch.isfinite(features).all(dim=1)
+            kept = {"finite": finite, "embeddings": _half(features), **_ranked(logits, self.k, "")}
             for place, mask in enumerate(self.masks.values()):
                 outputs = torch.from_numpy(mask).to(logits.device)
                 ranked = _ranked(logits[:, outputs], self.k, f"mask{place}_")
@@ -343,8 +343,8 @@ def _check_finite(part: Outcome, items: pl.DataFrame, model: LoadedModel) -> Non
     if part.arrays and not part.arrays["finite"].all():
         row = part.rows[int(np.argmin(part.arrays["finite"]))]
         raise ErrataError(
-            f"{model.reference} gives no finite logits for item {items['item'][row]} ({items['path'][row]}): "
-            "its weights are damaged, or the precision does not suit it; try fp32."
+            f"{model.reference} gives numbers that are not finite for item {items['item'][row]} "
+            f"({items['path'][row]}): its weights are damaged, or the precision does not suit it; try fp32."
         )
 
 

@@ -14,6 +14,7 @@ from app.text import count, percent
 from app.views.browse import space_index
 
 NEIGHBOURS = 8
+WIDTH = 760
 _STATE_LOOKS: dict[str, Outcome] = {
     "valid": "right",
     "unclear": "unclear",
@@ -25,15 +26,23 @@ _STATE_LOOKS: dict[str, Outcome] = {
 
 def show(frame: Frame) -> None:
     """Open the drawer when the address names an item."""
+    if _item(frame) is not None:
+        drawer = st.dialog("Item", width=WIDTH, position="right", on_dismiss=state.close_item)
+        drawer(partial(_content, frame))()
+
+
+def _item(frame: Frame) -> int | None:
+    """The item that the address names; None for none, or one that is gone."""
     item = state.opened_item(frame.workspace.items().height)
-    if item is None or rows_of(frame, [item]).is_empty():
-        return
-    drawer = st.dialog("Item", width="large", position="right", on_dismiss=state.close_item)
-    drawer(partial(_content, frame, item))()
+    return None if item is None or rows_of(frame, [item]).is_empty() else item
 
 
-def _content(frame: Frame, item: int) -> None:
-    card = item_content(frame, item)
+def _content(frame: Frame) -> None:
+    # A dialog runs again by itself, with the arguments of its first run: what changes is read from the address.
+    item = _item(frame)
+    if item is None or WISH in st.session_state:
+        st.rerun()
+    assert item is not None  # st.rerun ends the run
     order = frame.chosen["item"]
     place = order.index_of(item)
 
@@ -42,8 +51,8 @@ def _content(frame: Frame, item: int) -> None:
             state.open_item(int(order[place + by]))
 
     item_card(
-        card,
-        key=f"item-{item}",
+        item_content(frame, item),
+        key="item-card",
         session=frame.session,
         has_previous=place is not None and place > 0,
         has_next=place is not None and place + 1 < len(order),
@@ -55,9 +64,7 @@ def _content(frame: Frame, item: int) -> None:
 
 def _show_similar(item: int) -> None:
     """Leave for Browse, sorted by similarity to the item."""
-    state.close_item()
-    state.write("like", item)
-    st.session_state["go_to"] = "browse"
+    go_to("browse", like=item)
 
 
 def item_content(frame: Frame, item: int) -> ItemCard:

@@ -27,6 +27,9 @@ OUTCOME_WORDS = {
     "mistake": "mistake",
 }
 
+WISH = "go_to"
+"""The key of session state under which a callback leaves the page to open."""
+
 
 @dataclass(frozen=True)
 class Frame:
@@ -129,6 +132,11 @@ def narrow(conditions: Iterable[Condition]) -> None:
     columns = {condition.column for condition in wanted}
     kept = [text for text in st.session_state.get("where", []) if Condition.parse(text).column not in columns]
     st.session_state["where"] = [*kept, *map(str, wanted)]
+
+
+def go_to(page: str, **parameters: int | str) -> None:
+    """In a callback: open another page with these parameters of its own; `main.py` does it, callbacks cannot."""
+    st.session_state[WISH] = (page, {name: str(value) for name, value in parameters.items()})
 
 
 def tiles(

@@ -7,7 +7,7 @@ import streamlit as st
 
 from analysis.errors import ErrataError
 from app import access, drawer
-from app.frame import Frame, choose_workspace, draw_frame
+from app.frame import WISH, Frame, choose_workspace, draw_frame
 from app.text import md_escape
 from app.views import browse, mistakes, overview
 
@@ -38,8 +38,9 @@ def main() -> None:
         for show, title, icon, question in PAGES
     }
     chosen = st.navigation(list(pages.values()))
-    if destination := st.session_state.pop("go_to", None):  # a callback's wish: callbacks cannot switch pages
-        st.switch_page(pages[destination])
+    if wish := st.session_state.pop(WISH, None):  # see app.frame.go_to
+        name, parameters = wish
+        st.switch_page(pages[name], query_params=parameters)
     try:
         workspace_id = choose_workspace()
         access.require(access.current_person(), access.Action.VIEW, workspace_id)

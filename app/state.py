@@ -49,7 +49,11 @@ def write(name: str, value: int | str | None) -> None:
 
 
 def open_item(item: int) -> None:
-    """Open the drawer on an item (as a component's `on_open`: the page then runs and finds it in the query)."""
+    """Open the drawer on an item (as a component's `on_open`: the page then runs and finds it in the query).
+
+    From within the drawer only the drawer's body runs again, with the arguments of its first run: so the body
+    reads `opened_item` itself, and so do the callbacks made there.
+    """
     write(ITEM, item)
 
 

@@ -1,4 +1,4 @@
-"""How well inference fills the cores: `python benchmarks/inference.py IMAGES [--model REFERENCE] [--precision fp32]`.
+"""How well inference fills the cores: `python benchmarks/inference.py IMAGES [--model REFERENCE]`.
 
 efficiency = (CPU-seconds of loading alone on one thread + cores x wall of the forward pass alone on all cores)
              / (cores x wall of the whole), over the same batches. On a GPU: rate of the whole / rate of the bare
@@ -57,7 +57,8 @@ def main() -> None:
         found.append((loading, forward, whole, efficiency))
         print(f"round {number + 1}: {_told(found[-1], len(paths))}", flush=True)
     middle = tuple(statistics.median(values) for values in zip(*found, strict=True))
-    print(f"{arguments.model} {arguments.precision}, batches of {arguments.batch}, {cores} cores: {_told(middle, len(paths))}")
+    what = f"{arguments.model} {arguments.precision}, batches of {arguments.batch}, {cores} cores"
+    print(f"{what}: {_told(middle, len(paths))}")
 
 
 def _told(figures: tuple[float, ...], count: int) -> str:

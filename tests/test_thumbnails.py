@@ -49,7 +49,9 @@ def test_a_thumbnail_fits_its_size_keeps_the_shape_and_never_grows(
 @pytest.mark.parametrize("mode", ["1", "L", "LA", "P", "RGB", "RGBA", "CMYK", "I", "I;16", "F"])
 def test_every_mode_of_pixels_becomes_a_thumbnail(mode: str) -> None:
     gradient = np.tile(np.arange(256, dtype=np.uint8), (64, 1))
-    image = Image.fromarray(gradient * np.uint16(200)) if mode == "I;16" else Image.fromarray(gradient).convert(mode)
+    image = (
+        Image.fromarray(gradient * np.uint16(200)) if mode == "I;16" else Image.fromarray(gradient).convert(mode)
+    )
     small = decoded(thumbnails.shrink(encoded(image, "TIFF"), 96)).convert("L")
     assert small.getpixel((2, 10)) < 30 < 200 < small.getpixel((90, 10))
 
@@ -129,7 +131,9 @@ NO_IMAGES = [
     (b"\x89PNG\r\n\x1a\n and nothing more", "(not an image|damaged)"),
     (bomb(), "megapixels"),
 ]
-CUT_SHORT = [(encoded(Image.effect_noise((200, 200), 50), kind)[:2000], "damaged") for kind in ("PNG", "JPEG", "TIFF")]
+CUT_SHORT = [
+    (encoded(Image.effect_noise((200, 200), 50), kind)[:2000], "damaged") for kind in ("PNG", "JPEG", "TIFF")
+]
 
 
 @pytest.mark.parametrize(("data", "reason"), [*NO_IMAGES, *CUT_SHORT])
@@ -147,7 +151,12 @@ def test_what_is_no_image_is_not_sent_as_one(data: bytes, reason: str, tmp_path:
 
 
 def test_a_full_picture_is_the_file_itself_or_png(tmp_path: Path) -> None:
-    for kind, media_type in [("PNG", "image/png"), ("JPEG", "image/jpeg"), ("WEBP", "image/webp"), ("GIF", "image/gif")]:
+    for kind, media_type in [
+        ("PNG", "image/png"),
+        ("JPEG", "image/jpeg"),
+        ("WEBP", "image/webp"),
+        ("GIF", "image/gif"),
+    ]:
         data = encoded(Image.new("RGB", (20, 10), "teal"), kind)
         (tmp_path / "x").write_bytes(data)
         assert thumbnails.full_picture(tmp_path / "x", digest(data)) == thumbnails.Picture(data, media_type)
@@ -179,7 +188,9 @@ def test_paths_and_links_within_the_folder_are_followed(tmp_path: Path) -> None:
     assert thumbnails.inside(tmp_path, "a/b.png") == tmp_path / "a" / "b.png"
 
 
-@pytest.mark.parametrize(("content_hash", "size"), [("../../x", 96), ("0" * 32, 97), ("0" * 31 + "/", 96), ("A" * 32, 96)])
+@pytest.mark.parametrize(
+    ("content_hash", "size"), [("../../x", 96), ("0" * 32, 97), ("0" * 31 + "/", 96), ("A" * 32, 96)]
+)
 def test_an_address_can_only_be_a_hash_and_a_known_size(content_hash: str, size: int, tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="no thumbnail"):
         thumbnails.thumbnail(tmp_path / "x", content_hash, size, tmp_path)

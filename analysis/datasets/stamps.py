@@ -184,6 +184,7 @@ def _download(scratch: Path, progress: Progress) -> Path:
 
 def _run(command: list[str], watched: Path, scratch: Path, what: str, progress: Progress) -> list[str]:
     """Run a command in `watched`, telling the bytes there as it goes; returns the errors that it printed."""
+    progress(what, 0, None)
     with (scratch / "errors").open("w+", errors="replace") as errors:
         process = subprocess.Popen(
             command,

@@ -47,10 +47,10 @@ def load(
 ) -> "LoadedModel":
     """The model behind a reference, with its weights, on a device ("auto": CUDA before MPS before the CPU).
 
-    `classes` are what zero-shot models are to choose from, and what a checkpoint without class names is taken to
-    know. `preprocessing` changes parts of the model's own (keys of `Preprocessing`) and warns. `templates` are the
-    prompts of zero-shot models: "auto", "openai" (80) or "simple" (7). `cache` is a folder that keeps zero-shot
-    classifiers, which take long to build.
+    `classes` are what zero-shot models are to choose from (without, they are encoders alone), and what a
+    checkpoint without class names is taken to know. `preprocessing` changes parts of the model's own (keys of
+    `Preprocessing`) and warns. `templates` are the prompts of zero-shot models: "auto", "openai" (80) or "simple"
+    (7). `cache` is a folder that keeps zero-shot classifiers, which take long to build.
     InputError: an unknown model, or weights that cannot be had. A model is never returned with random weights.
     """
     family, argument = resolve(reference)

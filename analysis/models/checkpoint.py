@@ -1,8 +1,8 @@
 """`checkpoint:PATH[?arch=NAME]`: one's own weights for an architecture of timm, from safetensors or a torch file.
 
 The architecture is said by the first of: `?arch=NAME`; a JSON file beside the weights (`PATH` with the suffix
-`.json`, or `config.json` in the same folder); the metadata of the safetensors file; the entry `arch` of a checkpoint
-written by timm's `train.py`. The JSON file is the one that timm saves with a model, of which these are read:
+`.json`, or `config.json` in the same folder); the metadata of the safetensors file; the entry `arch` of a
+checkpoint written by timm's `train.py`. The JSON file is the one that timm saves with a model, of which are read:
 
     {"architecture": "resnet18", "num_classes": 3, "label_names": ["cat", "dog", "owl"], "model_args": {},
      "pretrained_cfg": {"input_size": [3, 224, 224], "mean": [...], "std": [...], "crop_pct": 0.95,

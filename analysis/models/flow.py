@@ -22,13 +22,17 @@ from analysis.models.preprocessing import Batch, Pictures
 
 
 class Outcome(NamedTuple):
+    """What became of a batch."""
+
     rows: list[int]
     arrays: dict[str, NDArray[Any]]
     """Empty where no picture could be read."""
     problems: list[tuple[int, str]]
+    """Row and reason."""
 
 
 Compute = Callable[[Tensor], dict[str, Tensor]]
+"""From a batch on the device to named arrays with a row a picture."""
 
 
 def stream(
@@ -39,7 +43,7 @@ def stream(
     workers: int,
     tick: Callable[[], None],
 ) -> Generator[Outcome]:
-    """Each batch's outcome in order, with a bounded number of batches in memory. `tick` is called while waiting."""
+    """Each batch's outcome in order, a bounded number of batches in memory; `tick` is called while waiting."""
     flow = _by_threads if device.type == "cpu" else _by_processes
     return flow(pictures, rows, compute, device, workers, tick)
 
@@ -128,5 +132,6 @@ class _BatchDataset(Dataset[Batch]):
 
 
 def default_workers(device: torch.device) -> int:
+    """A thread a core on a CPU; beside a GPU a reading process a core but one, at most 16."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     return cores if device.type == "cpu" else max(1, min(cores - 1, 16))

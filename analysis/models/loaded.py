@@ -61,7 +61,7 @@ class LoadedModel:
     """An RGB picture -> (3, h, w) float32; can be pickled."""
     preprocessing: Preprocessing
     outputs: int
-    """C, how many classes have a logit."""
+    """C, how many classes have a logit; 0: an encoder, good for embeddings alone."""
     dimensions: int
     """d, the length of the pooled features before the classifier."""
     classes: tuple[str, ...] | None
@@ -98,6 +98,8 @@ class LoadedModel:
 
         InputError: the outputs' classes are not known, or none of them is in the list.
         """
+        if self.outputs == 0:
+            raise InputError(f"{self.reference} is an encoder without classes; it gives embeddings alone.")
         if self.classes is None:
             raise InputError(
                 f"{self.reference} does not say which classes its {self.outputs} outputs are; "
@@ -168,10 +170,10 @@ def finished(
         details=details or {},
     )
     logits, features = model.forward(torch.zeros(1, 3, *preprocessing.size, device=request.device))
-    if logits.ndim != 2 or features.ndim != 2 or logits.shape[1] < 1:
+    if logits.ndim != 2 or features.ndim != 2:
         raise InputError(
-            f"{request.reference} is no classifier: it gives {tuple(logits.shape[1:])} logits and "
-            f"{tuple(features.shape[1:])} features for one picture."
+            f"{request.reference} cannot be used: for one picture it gives logits of the shape "
+            f"{tuple(logits.shape[1:])} and features of the shape {tuple(features.shape[1:])}, not two lists."
         )
     if model.classes is not None and len(model.classes) != logits.shape[1]:
         raise InputError(

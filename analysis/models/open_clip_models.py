@@ -68,9 +68,10 @@ class ZeroShotClassifier(nn.Module):
 
 
 def load(argument: str, request: Request) -> LoadedModel:
-    """The zero-shot classifier over `request.classes`; InputError where its weights or its classes are missing."""
-    if request.classes is None or len(request.classes) == 0:
-        raise InputError(f"{request.reference} is a zero-shot model and needs a class list to choose from.")
+    """The zero-shot classifier over `request.classes`, an encoder alone without them.
+
+    InputError where the weights are missing or cannot be loaded.
+    """
     name, pretrained = _source(argument, request.reference)
     sized = {"force_image_size": request.preprocessing["size"]} if "size" in request.preprocessing else {}
     try:
@@ -87,17 +88,22 @@ def load(argument: str, request: Request) -> LoadedModel:
     except Exception as error:  # the hub's client, torch, safetensors and open_clip raise all sorts
         told = " ".join(str(error).split())[:300]
         raise InputError(
-            f"The weights of {request.reference} cannot be loaded ({told}). Connect to the network, or name a file "
-            "or folder: open_clip:ARCH:/path/to/file or open_clip:local-dir:/path."
+            f"The weights of {request.reference} cannot be loaded ({told}). Connect to the network, or name a "
+            "file or folder: open_clip:ARCH:/path/to/file or open_clip:local-dir:/path."
         ) from error
     used, transform = _preprocessing(clip, request)
+    clip = clip.eval().requires_grad_(False).to(request.device)
+    source = {"architecture": name, "source": pretrained or name}
+    if request.classes is None:
+        none = torch.empty(clip.visual.output_dim, 0, device=request.device)
+        encoder = ZeroShotClassifier(clip, none)
+        return finished(request, encoder, transform=transform, preprocessing=used, classes=None, details=source)
     ids, names, named_by = class_names(request.classes)
     templates = request.templates
     if templates == "auto":
         templates = "openai" if set(ids) <= set(imagenet_wnids()) else "simple"
     if templates not in TEMPLATES:
         raise InputError(f"There are no templates {templates!r}; take auto, {' or '.join(TEMPLATES)}.")
-    clip = clip.eval().requires_grad_(False).to(request.device)
     text = _text_classifier(clip, tokenizer, names, templates, request)
     return finished(
         request,
@@ -106,8 +112,7 @@ def load(argument: str, request: Request) -> LoadedModel:
         preprocessing=used,
         classes=ids,
         details={
-            "architecture": name,
-            "source": pretrained or name,
+            **source,
             "zero_shot": {"templates": templates, "prompts": len(TEMPLATES[templates]), "names": named_by},
         },
     )

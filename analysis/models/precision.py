@@ -39,6 +39,8 @@ def choose_precision(
     """
     reduced = _reduced(model.device)
     count = len(pictures.paths)
+    if model.outputs == 0:
+        return Choice("fp32", f"an encoder has no top-1 by which to judge {reduced}", {})
     if count < LEAST_FOR_PROBE:
         return Choice("fp32", f"{count} items are too few for a trial of {reduced} to pay", {})
     rows = np.linspace(0, count - 1, min(PROBE_ITEMS, count // 8)).astype(np.int64)

@@ -1,4 +1,4 @@
-"""`timm:NAME[.TAG]`: any image classifier of timm with its pretrained weights."""
+"""`timm:NAME[.TAG]`: any image classifier or encoder of timm with its pretrained weights."""
 
 import difflib
 from collections.abc import Mapping, Sequence
@@ -29,7 +29,9 @@ class TimmClassifier(nn.Module):
 
     def head(self, hidden: Tensor) -> tuple[Tensor, Tensor]:
         """Logits, and what the last layer makes them of; pooling twice costs nothing beside the trunk."""
-        return self.model.forward_head(hidden), self.model.forward_head(hidden, pre_logits=True)
+        logits = self.model.forward_head(hidden)
+        features = self.model.forward_head(hidden, pre_logits=True)
+        return (logits, features) if self.model.num_classes else (features[:, :0], features)
 
 
 def load(argument: str, request: Request) -> LoadedModel:

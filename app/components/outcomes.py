@@ -26,9 +26,9 @@ class Look:
 
 LOOKS: dict[Outcome, Look] = {
     "right": Look("✓", "#0A7C86", "#35B8C0"),
-    "wrong": Look("✗", "#C8470B", "#EE7A3C"),
+    "wrong": Look("✗", "#C8470B", "#E0632A"),
     "unclear": Look("?", "#D9A400", "#F0CB57"),
-    "unjudged": Look("·", "#A3ACB9", "#6C7685"),
+    "unjudged": Look("·", "#A3ACB9", "#626C7A"),
 }
 
 

@@ -23,7 +23,7 @@ ORDERS = {
     "surest": "most confident first",
     "unsure": "least confident first",
 }
-LOOK_WORDS = {"right": "right", "wrong": "wrong", "unclear": "unclear", "unjudged": "unjudged"}
+NEUTRAL = "#8891a0"
 
 
 def show(frame: Frame) -> None:
@@ -87,10 +87,13 @@ def _similar(frame: Frame, item: int) -> tuple[pl.DataFrame, dict[int, float]]:
 
 def _map(frame: Frame, space: Space, like: int | None) -> None:
     looks = outcome_codes(frame.rows, frame.workspace.items().height)
-    names = [(*[LOOK_WORDS[look] for look in OUTCOMES], "not scored")][0]
+    counts = np.bincount(looks, minlength=len(OUTCOMES) + 1)
+    shown = np.flatnonzero(counts)
     legend = [
-        LegendEntry(name, int((looks == code).sum()), OUTCOMES[code] if code < len(OUTCOMES) else None, color)
-        for code, (name, color) in enumerate(zip(names, [None] * len(OUTCOMES) + ["#8891a0"], strict=True))
+        LegendEntry(OUTCOMES[code], int(counts[code]), OUTCOMES[code])
+        if code < len(OUTCOMES)
+        else LegendEntry("not scored", int(counts[code]), color=NEUTRAL)
+        for code in shown
     ]
     visible = None
     if frame.slice.conditions:
@@ -100,12 +103,12 @@ def _map(frame: Frame, space: Space, like: int | None) -> None:
         routes.points_url(frame.workspace_id, space),
         key="map",
         session=frame.session,
-        colors=looks,
+        colors=np.searchsorted(shown, looks).astype(np.uint8),
         legend=legend,
         visible=visible,
         highlighted=like,
         clusters=cluster_names(frame, space),
-        height=640,
+        height=600,
         on_open=state.open_item,
     )
 
@@ -174,6 +177,7 @@ def _gallery(frame: Frame, rows: pl.DataFrame, similarity: dict[int, float], lik
         ),
         key="gallery",
         session=frame.session,
+        tile_size=140,
         selected=state.opened_item(frame.workspace.items().height),
         first=first,
         total=rows.height,

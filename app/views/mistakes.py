@@ -74,7 +74,7 @@ def _pairs(frame: Frame) -> None:
     shown = pairs.head(PAIRS)
     names = pl.Series("name", frame.class_names, dtype=pl.String)
     table = shown.select(
-        label=names.gather(shown["target"]), prediction=names.gather(shown["prediction"]), images="n"
+        images="n", label=names.gather(shown["target"]), prediction=names.gather(shown["prediction"])
     )
     ids = frame.workspace.classes().ids
 
@@ -91,7 +91,7 @@ def _pairs(frame: Frame) -> None:
         on_select=select,
         selection_mode="single-row",
         height=620,
-        column_config={"images": st.column_config.NumberColumn(width="small")},
+        column_config={"images": st.column_config.NumberColumn("n", width=44, help="How many images.")},
     )
     st.caption(f"{plural(pairs.height, 'pair')} in all; the first {count(shown.height)} are listed.")
 

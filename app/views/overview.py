@@ -9,7 +9,7 @@ from analysis.report import report
 from analysis.slices import Condition
 from analysis.workspace import Workspace
 from app import charts
-from app.frame import Frame, narrow
+from app.frame import Frame, go_to, narrow
 from app.text import count, md_escape, percent, plural
 
 
@@ -154,7 +154,7 @@ def _outcomes(frame: Frame) -> None:
         if points:
             narrow([Condition("outcome", str(points[0]["customdata"][0]))])
             st.session_state["run"] = runs[runs.index(points[0]["y"])]
-            st.session_state["go_to"] = "browse"
+            go_to("browse")
 
     st.plotly_chart(
         charts.outcome_bars(counts, runs),

@@ -20,7 +20,16 @@ from app import access, routes, shelf
 from app.middleware import HostGuard, Meter, SecurityHeaders
 
 MARKUP = "![x](evil.example)<img onerror=alert(1)>.png"
-NAMES = ["plain.png", "turned.jpg", MARKUP, "changed.png", "vanished.png", "broken.png", "pixelless", "outside.png"]
+NAMES = [
+    "plain.png",
+    "turned.jpg",
+    MARKUP,
+    "changed.png",
+    "vanished.png",
+    "broken.png",
+    "pixelless",
+    "outside.png",
+]
 
 
 def content_hash(data: bytes) -> str:
@@ -55,14 +64,12 @@ def made_workspace(tmp_path_factory: pytest.TempPathFactory) -> Path:
     home = tmp_path_factory.mktemp("tiny")
     root = home / "images"
     root.mkdir()
-    for name in NAMES[:5]:
-        _picture(root / name, (400, 200), "teal", turned=name == "turned.jpg")
+    for name, color in zip(NAMES[:5], ["teal", "navy", "olive", "maroon", "purple"], strict=True):
+        _picture(root / name, (400, 200), color, turned=name == "turned.jpg")
     (root / "broken.png").write_bytes(b"not an image")
     _picture(home / "outside.png", (30, 30), "red")
     paths = [*NAMES[:6], None, "../outside.png"]
-    hashes = [
-        content_hash((root / path).read_bytes()) if path is not None else None for path in paths
-    ]
+    hashes = [content_hash((root / path).read_bytes()) if path is not None else None for path in paths]
     _picture(root / "changed.png", (10, 10), "blue")
     (root / "vanished.png").unlink()
     records = pl.DataFrame(

@@ -33,7 +33,11 @@ def reason(answer: object) -> str:
 
 def test_without_a_session_nothing_is_shown(client: TestClient, workspace_id: str) -> None:
     space = shelf.opened(workspace_id).spaces()[0]
-    for address in (url(workspace_id, "plain.png"), routes.points_url(workspace_id, space), f"/data/{workspace_id}/item/0"):
+    for address in (
+        url(workspace_id, "plain.png"),
+        routes.points_url(workspace_id, space),
+        f"/data/{workspace_id}/item/0",
+    ):
         answer = client.get(address)
         assert answer.status_code == 401
         assert "Open this from a page" in reason(answer)
@@ -52,7 +56,9 @@ def test_an_expired_token_gets_no_session(client: TestClient, workspace_id: str)
     assert client.post("/session", headers={"Authorization": f"Bearer {token}"}).status_code == 401
 
 
-def test_the_session_cookie_is_out_of_reach_of_scripts_and_other_sites(client: TestClient, workspace_id: str) -> None:
+def test_the_session_cookie_is_out_of_reach_of_scripts_and_other_sites(
+    client: TestClient, workspace_id: str
+) -> None:
     token = access.mint(access.LOCAL, [workspace_id])
     answer = client.post("/session", headers={"Authorization": f"Bearer {token}"})
     cookie = answer.headers["set-cookie"].lower()
@@ -139,7 +145,9 @@ def test_only_known_items_sizes_and_hashes_have_an_address(member: TestClient, w
     assert not (shelf.opened(workspace_id).thumbnails).exists()
 
 
-def test_a_dataset_read_again_is_served_at_once(member: TestClient, workspace_id: str, workspace_path: Path) -> None:
+def test_a_dataset_read_again_is_served_at_once(
+    member: TestClient, workspace_id: str, workspace_path: Path
+) -> None:
     address = f"/data/{workspace_id}/toy"
     before = shelf.opened(workspace_id)
     publish_map(Workspace.open(workspace_path), [5.0])
@@ -190,7 +198,9 @@ def test_metrics_count_what_was_answered_and_stay_on_this_machine(member: TestCl
     assert member.get("/metrics", headers={"X-Forwarded-For": "203.0.113.1"}).status_code == 403
 
 
-@pytest.mark.parametrize("host", ["evil.example", "localhost.evil.example", "evil.example:80", "", "[", "localhost@evil.example"])
+@pytest.mark.parametrize(
+    "host", ["evil.example", "localhost.evil.example", "evil.example:80", "", "[", "localhost@evil.example"]
+)
 def test_a_name_that_is_not_ours_is_refused(client: TestClient, host: str) -> None:
     answer = client.get("/health", headers={"Host": host})
     assert answer.status_code == 403 or (host == "localhost@evil.example" and answer.status_code == 403)
@@ -202,7 +212,9 @@ def test_our_names_and_plain_addresses_are_answered(client: TestClient, host: st
     assert client.get("/health", headers={"Host": host}).status_code == 200
 
 
-@pytest.mark.parametrize("origin", ["http://evil.example", "null", "http://localhost:9999", "http://localhost.evil.example"])
+@pytest.mark.parametrize(
+    "origin", ["http://evil.example", "null", "http://localhost:9999", "http://localhost.evil.example"]
+)
 def test_another_sites_page_gets_no_session(client: TestClient, workspace_id: str, origin: str) -> None:
     token = access.mint(access.LOCAL, [workspace_id])
     answer = client.post("/session", headers={"Authorization": f"Bearer {token}", "Origin": origin})

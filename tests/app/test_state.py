@@ -1,5 +1,3 @@
-from collections.abc import Iterator
-
 import pytest
 import streamlit
 from hypothesis import given
@@ -11,10 +9,10 @@ from app.text import md_escape
 
 
 @pytest.fixture
-def query(monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[str, str]]:
+def query(monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
     parameters: dict[str, str] = {}
     monkeypatch.setattr(streamlit, "query_params", parameters)
-    yield parameters
+    return parameters
 
 
 def test_opening_and_closing_an_item_is_in_the_address(query: dict[str, str]) -> None:
@@ -95,7 +93,9 @@ def test_escaped_text_is_one_paragraph_of_exactly_its_characters(text: str) -> N
     assert shown.replace("\u2060", "").split() == plain.replace("\u2060", "").split()
 
 
-@pytest.mark.parametrize("text", ["https://evil.example", "www.evil.example", "HTTP://evil.example", "a@evil.example"])
+@pytest.mark.parametrize(
+    "text", ["https://evil.example", "www.evil.example", "HTTP://evil.example", "a@evil.example"]
+)
 def test_addresses_are_broken_for_those_who_make_links_of_finished_text(text: str) -> None:
     assert "\u2060" in md_escape(text)
 

@@ -175,7 +175,7 @@ def test_truth_is_what_the_pixels_show(made: dict[str, Path], tmp_path: Path, pl
     for i, (plan, row) in enumerate(zip(plans, scenes.records.iter_rows(named=True), strict=True)):
         seen = hues_seen(Image.open(scenes.root / row["path"]))
         drawing, _ = cutouts.draw_scene(i, plans, decoded, 160, 5)
-        shown = {name for name, pixels in seen.items() if pixels > 60}
+        shown = {name for name, pixels in seen.items() if pixels > 120}
         assert shown == set(plan.stamps), row["key"]
         assert {CLASS_OF[name] for name in shown} - {None} == set(truth.get(row["key"], []))
         for name, mask, whole in zip(plan.stamps, drawing.visible, drawing.whole, strict=True):

@@ -76,9 +76,7 @@ def register(name: str, folder: Path) -> ComponentRenderer:
             (folder / f"{name}.css").read_text(encoding="utf-8"),
         )
     )
-    return st.components.v2.component(
-        f"errata_{name}", html='<div class="errata"></div>', css=style, js=script
-    )
+    return st.components.v2.component(f"errata_{name}", html='<div class="errata"></div>', css=style, js=script)
 
 
 def triggered(key: str, name: str, react: Callable[[Any], None] | None) -> Callable[[], None]:

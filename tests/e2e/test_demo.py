@@ -1,0 +1,154 @@
+"""The demo as somebody meets it in a browser."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Page, expect
+
+from analysis.lens import Lens, frame
+from analysis.workspace import Workspace
+from tests.e2e.conftest import SCENES, Visit, wait_until
+
+TILE = ".st-key-gallery button.tile"
+
+
+def said(page: Page) -> str:
+    """The words on the page, narrow spaces as plain ones."""
+    return page.inner_text("[data-testid=stMain]").replace("\u202f", " ")
+
+
+def choose(page: Page, label: str, option: str) -> None:
+    """Pick an option of one of the frame's select boxes."""
+    page.get_by_label(label, exact=False).first.click()
+    page.get_by_role("option", name=option, exact=True).click()
+
+
+def test_overview_tells_the_story(visit: Callable[..., Visit], demo: Path) -> None:
+    window = visit()
+    page = window.open("/")
+    workspace = Workspace.open(demo)
+    expect(page.get_by_text("Accuracy of each run under each label set")).to_be_visible()
+    text = said(page)
+    assert f"{SCENES} images, 1 000 classes, 6 runs." in text
+    assert "of its" in text
+    assert "errors are none" in text
+    assert "tuxpaint" in text.lower()
+    assert workspace.run_names()[0] in text
+
+
+def test_browse_filter_open_similar_reload(visit: Callable[..., Visit], demo: Path) -> None:
+    window = visit()
+    page = window.open("/browse?run=efficientnet-lite%3A2&labels=truth")
+    rows = frame(Workspace.open(demo), Lens("efficientnet-lite:2", "truth"))
+    mistakes = rows.filter(outcome="mistake")
+    # Filter: by typing into the slice line.
+    page.get_by_label("Slice").click()
+    page.keyboard.type("outcome: mistake")
+    page.keyboard.press("Enter")
+    page.keyboard.press("Escape")
+    expect(page.get_by_text(f"{mistakes.height} of {SCENES} items")).to_be_visible()
+    window.settle()
+    # Open an item: the drawer shows it.
+    page.locator(TILE).first.click()
+    drawer = page.get_by_role("dialog")
+    expect(drawer.get_by_text("Predictions")).to_be_visible()
+    key = mistakes["key"][0]
+    expect(drawer.get_by_text(key).first).to_be_visible()
+    wait_until(lambda: f"item={mistakes['item'][0]}" in page.url)
+    # Follow "similar": Browse, sorted by likeness, within the slice.
+    drawer.get_by_role("button", name="Similar").click()
+    expect(page.get_by_text(f"Most similar to {key} first")).to_be_visible()
+    wait_until(lambda: f"like={mistakes['item'][0]}" in page.url)
+    window.settle()
+    first = page.locator(TILE).first.inner_text()
+    # The address opens the same view in another browser.
+    other = visit()
+    again = other.open(page.url.removeprefix(other.address))
+    expect(again.get_by_text(f"Most similar to {key} first")).to_be_visible()
+    expect(again.get_by_text(f"{mistakes.height} of {SCENES} items")).to_be_visible()
+    assert again.locator(TILE).first.inner_text() == first
+
+
+def test_reload_keeps_the_drawer_open(visit: Callable[..., Visit]) -> None:
+    window = visit()
+    page = window.open("/mistakes?labels=truth&item=7")
+    expect(page.get_by_role("dialog").get_by_text("Predictions")).to_be_visible()
+    page.reload()
+    window.settle()
+    expect(page.get_by_role("dialog").get_by_text("Predictions")).to_be_visible()
+    page.keyboard.press("Escape")
+    expect(page.get_by_role("dialog")).to_be_hidden()
+    wait_until(lambda: "item=" not in page.url)
+
+
+def test_arrow_keys_go_through_the_slice(visit: Callable[..., Visit], demo: Path) -> None:
+    window = visit()
+    page = window.open("/browse?item=3")
+    keys = Workspace.open(demo).items()["key"]
+    dialog = page.get_by_role("dialog")
+    expect(dialog.get_by_text(keys[3]).first).to_be_visible()
+    page.keyboard.press("ArrowRight")
+    expect(dialog.get_by_text(keys[4]).first).to_be_visible()
+    wait_until(lambda: "item=4" in page.url)
+    page.keyboard.press("ArrowLeft")
+    expect(dialog.get_by_text(keys[3]).first).to_be_visible()
+
+
+def test_a_click_on_the_map_opens_that_item(visit: Callable[..., Visit]) -> None:
+    window = visit()
+    page = window.open("/browse")
+    canvas = page.locator(".st-key-map canvas").first
+    expect(canvas).to_be_visible()
+    page.locator(".st-key-map").focus()
+    box = canvas.bounding_box()
+    assert box is not None
+    # Somewhere near the middle there are points; the card at the pointer tells when there is one under it.
+    for step in range(400):
+        x = box["x"] + box["width"] * (0.3 + 0.4 * (step % 20) / 20)
+        y = box["y"] + box["height"] * (0.3 + 0.4 * (step // 20) / 20)
+        page.mouse.move(x, y)
+        if page.locator(".st-key-map .card").is_visible():
+            page.mouse.click(x, y)
+            break
+    else:
+        pytest.fail("no point of the map answers to the pointer")
+    expect(page.get_by_role("dialog").get_by_text("Predictions")).to_be_visible()
+
+
+def test_a_confused_pair_narrows_the_mistakes(visit: Callable[..., Visit], demo: Path) -> None:
+    window = visit()
+    page = window.open("/mistakes?labels=truth")
+    expect(page.get_by_text("Most confused classes")).to_be_visible()
+    canvas = page.locator(".st-key-pairs canvas").first
+    box = canvas.bounding_box()
+    assert box is not None
+    page.mouse.click(box["x"] + 15, box["y"] + 50)
+    wait_until(lambda: "class" in page.url and "predicted" in page.url)
+    window.settle()
+    assert (
+        page.locator(".st-key-mistake-rows article, .st-key-mistake-rows li, .st-key-mistake-rows .row").count()
+        >= 1
+    )
+
+
+@pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
+@pytest.mark.parametrize("width", [1280, 1920])
+@pytest.mark.parametrize(
+    ("name", "path"),
+    [
+        ("overview", "/?labels=truth&run=efficientnet-lite%3A2"),
+        ("browse", "/browse?labels=truth&run=efficientnet-lite%3A2"),
+        ("mistakes", "/mistakes?labels=truth&run=efficientnet-lite%3A2"),
+        ("item", "/browse?labels=truth&run=efficientnet-lite%3A2&item=5"),
+    ],
+)
+def test_screenshots(
+    visit: Callable[..., Visit], screenshots: Path, name: str, path: str, width: int, dark: bool
+) -> None:
+    window = visit(width, int(width * 0.66), dark)
+    page = window.open(path)
+    page.wait_for_timeout(1500)  # charts and the map ease in
+    theme = "dark" if dark else "light"
+    page.screenshot(path=screenshots / f"{name}-{width}-{theme}.png")
+    assert page.get_by_test_id("stException").count() == 0
