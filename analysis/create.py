@@ -1,16 +1,23 @@
 """From a folder of images or a table to a workspace: read, scan, number, publish."""
 
+import json
+import uuid
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import polars as pl
 
-from analysis import datasets, items
+from analysis import datasets
+from analysis import items as item_table
+from analysis.artefacts import FORMAT, current_version, publish, staging, write_atomically
 from analysis.datasets import DatasetOptions, Listing
 from analysis.datasets.scan import scan
-from analysis.errors import InputError, WorkspaceError
+from analysis.errors import InputError, StaleInputError, WorkspaceError
+from analysis.labels.classes import ClassList
 from analysis.labels.real import is_imagenet_val, real_label_set
 from analysis.progress import Progress, silent
-from analysis.workspace import Workspace, is_workspace, write_dataset
+from analysis.workspace import CONFIG, DATASET, Workspace, is_workspace, read_config
 
 MOST_MAY_VANISH = 0.5
 """Reading a dataset again is refused when more than this share of its items would be gone."""
@@ -23,7 +30,7 @@ def create(
     verify: bool = False,
     force: bool = False,
     progress: Progress = silent,
-) -> tuple[Workspace, items.Changes]:
+) -> tuple[Workspace, item_table.Changes]:
     """Make the workspace at `path` from what `options` name, or read its dataset again.
 
     Whatever the layout, ImageNet's validation images get the label set `real` beside `original`. Everything is
@@ -33,7 +40,7 @@ def create(
     progress("listing", 0, None)
     listing = datasets.read(options, progress)
     _refuse_another_dataset(path, listing, force)
-    numbered = items.frame(listing.records, scan_listing(listing, verify, progress))
+    numbered = item_table.frame(listing.records, scan_listing(listing, verify, progress))
     progress("publishing", 0, None)
     workspace, changes = write_dataset(
         path,
@@ -88,3 +95,86 @@ def _refuse_another_dataset(path: str, listing: Listing, force: bool) -> None:
             f"{gone:,} of the {before.height:,} items of {path} are not in what was given. Nothing was written. "
             f"If that is meant, add --force; for another dataset choose another workspace path."
         )
+
+
+def write_dataset(
+    path: str | Path,
+    items: pl.DataFrame,
+    classes: ClassList,
+    problems: pl.DataFrame,
+    *,
+    image_root: Path | None,
+    name: str | None = None,
+    note: str = "",
+    details: Mapping[str, Any] | None = None,
+) -> tuple[Workspace, item_table.Changes]:
+    """Make a workspace, or read its dataset again: see analysis.items for what becomes of the numbers.
+
+    `items` are numbered from 0 in reading order (analysis.items.frame), `problems` has key and reason.
+    `note` tells people where the dataset comes from and what licence it has; `details` go to the manifest.
+    """
+    path = Path(path).expanduser().absolute()
+    before: Workspace | None = None
+    if is_workspace(path):
+        config = read_config(path)
+        if current_version(path / DATASET) is not None:
+            before = Workspace.open(path)
+    elif path.is_file() or (path.is_dir() and any(not entry.name.startswith(".") for entry in path.iterdir())):
+        raise WorkspaceError(f"{path} exists and is not a workspace. Choose a path that is new or empty.")
+    else:
+        config = {"format": FORMAT, "uuid": str(uuid.uuid4()), "name": name or path.name}
+    if before is None:
+        merged, changes = items, item_table.Changes(items.height, 0, 0, 0)
+    else:
+        merged_classes = item_table.merge_classes(before.classes(), classes)
+        items = _renumber_labels(items, classes, merged_classes)
+        merged, changes = item_table.merge(before.items(), items)
+        classes = merged_classes
+    if not is_workspace(path):
+        path.mkdir(parents=True, exist_ok=True)
+        # JSON's strings and numbers are TOML's too.
+        text = "".join(f"{key} = {json.dumps(value)}\n" for key, value in config.items())
+        write_atomically(path / CONFIG, text.encode())
+
+    def still_the_same() -> None:
+        if current_version(path / DATASET) != (before.dataset.version if before else None):
+            raise StaleInputError(
+                f"Another process read the dataset of {path.name} again in the meantime. Nothing was published; "
+                f"run the command again."
+            )
+
+    with staging(path / DATASET) as folder:
+        merged.write_parquet(folder / "items.parquet")
+        classes.frame.write_parquet(folder / "classes.parquet")
+        problems.select(pl.col("key").cast(pl.String), pl.col("reason").cast(pl.String)).write_parquet(
+            folder / "problems.parquet"
+        )
+        publish(
+            path / DATASET,
+            folder,
+            "dataset",
+            name=config["name"],
+            inputs={},
+            details={
+                "class_list": classes.name,
+                "image_root": None if image_root is None else _relative(image_root, path),
+                "note": note or (before.note if before else ""),
+                **(details or {}),
+                "fingerprints": item_table.fingerprints(merged, classes),
+            },
+            check=still_the_same,
+        )
+    return Workspace.open(path), changes
+
+
+def _renumber_labels(items: pl.DataFrame, read: ClassList, merged: ClassList) -> pl.DataFrame:
+    """Labels that index the class list just read, as indices into the workspace's own."""
+    position = {class_id: index for index, class_id in enumerate(merged.ids)}
+    new = pl.Series([position[class_id] for class_id in read.ids], dtype=pl.UInt32)
+    return items.with_columns(label=pl.Series(new.gather(items["label"]) if len(new) else items["label"]))
+
+
+def _relative(root: Path, workspace: Path) -> str:
+    """The image root as stored: relative where it lies in the workspace, so that the folder can be moved."""
+    root = root.expanduser().absolute()
+    return str(root.relative_to(workspace) if root.is_relative_to(workspace) else root)

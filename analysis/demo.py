@@ -5,7 +5,7 @@ from typing import Any, Literal
 
 import polars as pl
 
-from analysis.create import scan_listing
+from analysis.create import scan_listing, write_dataset
 from analysis.datasets import Listing, cutouts, imagenette
 from analysis.datasets import stamps as stamp_set
 from analysis.errors import InputError
@@ -15,7 +15,7 @@ from analysis.labels.sets import LabelSet, label_set
 from analysis.progress import Progress, silent
 from analysis.settings import settings
 from analysis.spaces import build as build_space
-from analysis.workspace import DATASET, Workspace, is_workspace, write_dataset
+from analysis.workspace import DATASET, Workspace, is_workspace
 
 MODELS = ("efficientnet-lite:0", "efficientnet-lite:1", "efficientnet-lite:2")
 ENCODER = MODELS[2]
@@ -43,7 +43,7 @@ def build(
         recipe |= {"scenes": scenes, "seed": seed}
     if not _is_there(path, recipe):
         if dataset == "imagenette":
-            listing, note = imagenette.read(settings().cache, progress), imagenette.SOURCE_NOTE
+            listing, note = imagenette.read(settings().cache, progress=progress), imagenette.SOURCE_NOTE
             _write(path, listing, note, recipe, progress)
         else:
             composed = _compose(path, stamps, scenes, seed, progress)

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from analysis import models
 from analysis.errors import InputError
+from analysis.labels.classes import ClassList
 from analysis.models.predictions import Predictions
 from analysis.progress import Progress, silent
 from analysis.settings import settings
@@ -65,7 +66,9 @@ def evaluate(
         if options.skip_fresh and (there := _fresh_runs(workspace, reference, options)):
             runs += there
             continue
-        model = _load(workspace, reference, options.device, progress)
+        model = _load(workspace, reference, workspace.classes(), options.device, progress)
+        if not model.outputs:
+            raise InputError(f"{reference} only encodes images; `errata space build` takes it.")
         runs += _evaluate_one(workspace, model, options, progress)
     return runs
 
@@ -74,9 +77,10 @@ def embed(workspace: Workspace, reference: str, *, device: str = "auto", progres
     """Make the vectors of a model's space without publishing a run."""
     from analysis.inference import InferenceOptions, infer
 
-    model = _load(workspace, reference, device, progress)
+    # Without classes: a zero-shot model need not build its classifier to encode images.
+    model = _load(workspace, reference, None, device, progress)
     wanted = InferenceOptions(scores="topk")
-    result = infer(model, _readable(workspace), _image_root(workspace), _partial(workspace), wanted, progress)
+    result = infer(model, _readable(workspace), _image_root(workspace), workspace.partial, wanted, progress)
     _publish_space(workspace, reference, result, model, progress)
     shutil.rmtree(result.folder, ignore_errors=True)
 
@@ -95,18 +99,22 @@ def _evaluate_one(
         scores="full" if dense else "topk",
         masks={name: outputs for name, outputs in competing.items() if outputs is not None},
     )
-    result = infer(model, items, _image_root(workspace), _partial(workspace), wanted, progress)
+    result = infer(model, items, _image_root(workspace), workspace.partial, wanted, progress)
     index = model.class_indices(workspace.classes().ids)
-    runs = []
+    name = options.name or model.reference
+    runs: list[Run] = []
     for among, outputs in competing.items():
-        ranked = result.predictions(None if outputs is None else among)
+        # Scores among fewer outputs are columns of the same matrix: it is stored once, with the first run.
+        keep_dense = dense and not runs
         n_outputs = model.outputs if outputs is None else len(outputs)
-        name = options.name or model.reference
-        first = not runs
+
+        def write(folder: Path, keep_dense: bool = keep_dense) -> None:
+            _write_extras(folder, result, index, workspace, keep_dense)
+
         runs.append(
             workspace.publish_run(
-                name if first else f"{name} ({n_outputs} classes)",
-                _in_class_list(ranked, index),
+                f"{name} ({n_outputs} classes)" if runs else name,
+                _in_class_list(result.predictions(None if outputs is None else among), index),
                 inputs=("images", "classes"),
                 details={
                     "source": "evaluate",
@@ -114,11 +122,11 @@ def _evaluate_one(
                     "among": among,
                     "outputs": n_outputs,
                     "n_classes": len(workspace.classes()),
-                    "dense_scores_of": None if first and dense else runs[0].name if dense else None,
+                    "dense_scores_of": (runs[0].name if runs else name) if dense else None,
                     **result.manifest,
                     "seen_in_training": options.seen,
                 },
-                fill=lambda folder, dense=dense and first: _write_extras(folder, result, index, workspace, dense),
+                fill=write,
             )
         )
     _publish_space(workspace, model.reference, result, model, progress)
@@ -183,16 +191,16 @@ def _publish_space(
     publish_vectors(workspace, reference, items, vectors, model.dimensions, made, progress=progress)
 
 
-def _load(workspace: Workspace, reference: str, device: str, progress: Progress) -> "LoadedModel":
+def _load(
+    workspace: Workspace, reference: str, classes: ClassList | None, device: str, progress: Progress
+) -> "LoadedModel":
     if workspace.image_root is None:
         raise InputError(
             f"{workspace.name} has no images, so no model can be run over it. Import predictions with "
             f"`errata runs import`, or create the workspace with --images."
         )
     progress(f"loading {reference}", 0, None)
-    return models.load(
-        reference, classes=workspace.classes(), device=device, cache=settings().cache, progress=progress
-    )
+    return models.load(reference, classes=classes, device=device, cache=settings().cache, progress=progress)
 
 
 def _fresh_runs(workspace: Workspace, reference: str, options: EvaluateOptions) -> list[Run]:
@@ -212,8 +220,3 @@ def _readable(workspace: Workspace) -> pl.DataFrame:
 def _image_root(workspace: Workspace) -> Path:
     assert workspace.image_root is not None  # _load refused otherwise
     return workspace.image_root
-
-
-def _partial(workspace: Workspace) -> Path:
-    """Where finished shards of unfinished evaluations are kept."""
-    return workspace.path / "partial"

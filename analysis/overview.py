@@ -72,7 +72,9 @@ def outcome_counts(workspace: Workspace, labels: str) -> pl.DataFrame:
         .select(pl.lit(run.name).alias("run"), "outcome", "unjudged", "n")
         for run in workspace.runs()
     ]
-    schema = {"run": pl.String, "outcome": outcomes.OUTCOMES, "unjudged": pl.Boolean, "n": pl.UInt32}
+    schema = pl.Schema(
+        {"run": pl.String(), "outcome": outcomes.OUTCOMES, "unjudged": pl.Boolean(), "n": pl.UInt32()}
+    )
     return (
         pl.concat(counted).cast(schema).sort("run", "outcome", "unjudged")
         if counted

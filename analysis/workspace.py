@@ -6,6 +6,7 @@
     runs/SLUG/VERSION/             run.json, topk.parquet, scores.f16.npy, problems.parquet
     spaces/SLUG/VERSION/           space.json, index.faiss, items.npy, projection.parquet, clusters.parquet, ...
     thumbnails/                    made when first asked for, addressed by content
+    partial/                       finished shards of evaluations that were interrupted
 
 Everything but `errata.toml` and `thumbnails/` is a versioned artefact (analysis/artefacts.py). An open workspace
 is a snapshot: it keeps to the versions that were current when it was opened.
@@ -13,8 +14,8 @@ is a snapshot: it keeps to the versions that were current when it was opened.
 
 import hashlib
 import json
+import shutil
 import tomllib
-import uuid
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -25,7 +26,6 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from analysis import items as item_table
 from analysis.artefacts import (
     FORMAT,
     Artefact,
@@ -34,7 +34,7 @@ from analysis.artefacts import (
     publish,
     slug,
     staging,
-    write_atomically,
+    sweep,
 )
 from analysis.errors import InputError, StaleInputError, WorkspaceError
 from analysis.labels.classes import ClassList
@@ -42,7 +42,7 @@ from analysis.labels.sets import LabelSet, original
 from analysis.models.predictions import Predictions
 
 CONFIG = "errata.toml"
-LABELS, RUNS, SPACES, DATASET = "labels", "runs", "spaces", "dataset"
+LABELS, RUNS, SPACES, DATASET, PARTIAL = "labels", "runs", "spaces", "dataset", "partial"
 
 _WHAT_CHANGED = {
     "keys": "items were added or removed",
@@ -152,12 +152,7 @@ class Workspace:
 
     def problems(self) -> pl.DataFrame:
         """What could not be read, by name: key, item (null for files that are no items), stage, reason."""
-        columns: dict[str, Any] = {
-            "key": pl.String,
-            "item": pl.UInt32,
-            "stage": pl.String,
-            "reason": pl.String,
-        }
+        columns = pl.Schema({"key": pl.String(), "item": pl.UInt32(), "stage": pl.String(), "reason": pl.String()})
         broken = self.items().filter(pl.col("problem").is_not_null() & ~pl.col("missing"))
         found = [
             pl.read_parquet(self.dataset.folder / "problems.parquet").select(
@@ -263,6 +258,15 @@ class Workspace:
             return None
         reasons = " and ".join(dict.fromkeys(_WHAT_CHANGED[name] for name in changed))
         return f"made {artefact.manifest['created'][:10]}; since then {reasons}"
+
+    def homes(self) -> list[Path]:
+        """The folder of every artefact that has a current version."""
+        return [self.path / home for home in self._current]
+
+    @property
+    def partial(self) -> Path:
+        """Where finished shards of unfinished evaluations are kept."""
+        return self.path / PARTIAL
 
     def _homes(self, folder: str) -> list[str]:
         return [home for home in self._current if home.startswith(f"{folder}/")]
@@ -379,87 +383,15 @@ def read_config(path: Path) -> dict[str, Any]:
     return config
 
 
-def write_dataset(
-    path: str | Path,
-    items: pl.DataFrame,
-    classes: ClassList,
-    problems: pl.DataFrame,
-    *,
-    image_root: Path | None,
-    name: str | None = None,
-    note: str = "",
-    details: Mapping[str, Any] | None = None,
-) -> tuple[Workspace, item_table.Changes]:
-    """Make a workspace, or read its dataset again: see analysis.items for what becomes of the numbers.
-
-    `items` are numbered from 0 in reading order (analysis.items.frame), `problems` has key and reason.
-    `note` tells people where the dataset comes from and what licence it has; `details` go to the manifest.
-    """
-    path = Path(path).expanduser().absolute()
-    before: Workspace | None = None
-    if is_workspace(path):
-        config = read_config(path)
-        if current_version(path / DATASET) is not None:
-            before = Workspace.open(path)
-    elif path.is_file() or (path.is_dir() and any(not entry.name.startswith(".") for entry in path.iterdir())):
-        raise WorkspaceError(f"{path} exists and is not a workspace. Choose a path that is new or empty.")
-    else:
-        config = {"format": FORMAT, "uuid": str(uuid.uuid4()), "name": name or path.name}
-    if before is None:
-        merged, changes = items, item_table.Changes(items.height, 0, 0, 0)
-    else:
-        merged_classes = item_table.merge_classes(before.classes(), classes)
-        items = _renumber_labels(items, classes, merged_classes)
-        merged, changes = item_table.merge(before.items(), items)
-        classes = merged_classes
-    if not is_workspace(path):
-        path.mkdir(parents=True, exist_ok=True)
-        # JSON's strings and numbers are TOML's too.
-        text = "".join(f"{key} = {json.dumps(value)}\n" for key, value in config.items())
-        write_atomically(path / CONFIG, text.encode())
-
-    def still_the_same() -> None:
-        if current_version(path / DATASET) != (before.dataset.version if before else None):
-            raise StaleInputError(
-                f"Another process read the dataset of {path.name} again in the meantime. Nothing was published; "
-                f"run the command again."
-            )
-
-    with staging(path / DATASET) as folder:
-        merged.write_parquet(folder / "items.parquet")
-        classes.frame.write_parquet(folder / "classes.parquet")
-        problems.select(pl.col("key").cast(pl.String), pl.col("reason").cast(pl.String)).write_parquet(
-            folder / "problems.parquet"
-        )
-        publish(
-            path / DATASET,
-            folder,
-            "dataset",
-            name=config["name"],
-            inputs={},
-            details={
-                "class_list": classes.name,
-                "image_root": None if image_root is None else _relative(image_root, path),
-                "note": note or (before.note if before else ""),
-                **(details or {}),
-                "fingerprints": item_table.fingerprints(merged, classes),
-            },
-            check=still_the_same,
-        )
-    return Workspace.open(path), changes
-
-
-def _renumber_labels(items: pl.DataFrame, read: ClassList, merged: ClassList) -> pl.DataFrame:
-    """Labels that index the class list just read, as indices into the workspace's own."""
-    position = {class_id: index for index, class_id in enumerate(merged.ids)}
-    new = pl.Series([position[class_id] for class_id in read.ids], dtype=pl.UInt32)
-    return items.with_columns(label=pl.Series(new.gather(items["label"]) if len(new) else items["label"]))
-
-
-def _relative(root: Path, workspace: Path) -> str:
-    """The image root as stored: relative where it lies in the workspace, so that the folder can be moved."""
-    root = root.expanduser().absolute()
-    return str(root.relative_to(workspace) if root.is_relative_to(workspace) else root)
+def sweep_workspace(path: str | Path) -> list[Path]:
+    """Remove past versions and what killed writers left, unfinished evaluations included; returns the folders."""
+    workspace = Workspace.open(path)
+    removed = [folder for home in workspace.homes() for folder in sweep(home)]
+    partial = workspace.path / PARTIAL
+    if partial.is_dir():
+        removed += list(partial.iterdir())
+        shutil.rmtree(partial)
+    return removed
 
 
 def _current_versions(path: Path) -> dict[str, str]:

@@ -9,7 +9,7 @@ from app import state
 from app.components import item as component
 from app.components.item import Candidate, ItemCard, LabelChip, LabelRow, item_card
 from app.components.outcomes import Outcome
-from app.frame import Frame, outcome_look, rows_of, tiles
+from app.frame import WISH, Frame, go_to, outcome_look, rows_of, tiles
 from app.text import count, percent
 from app.views.browse import space_index
 

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import streamlit as st
+from streamlit.navigation.page import StreamlitPage
 
 from analysis.errors import ErrataError
 from app import access, drawer
@@ -26,17 +27,18 @@ def main() -> None:
     st.set_page_config(page_title="Errata", page_icon=ICON, layout="wide")
     st.logo(LOGO, size="large", icon_image=ICON)
     frame: list[Frame] = []
-    pages = {
-        title.lower(): st.Page(
-            lambda show=show: show(frame[0]),
+
+    def page(show: Callable[[Frame], None], title: str, icon: str, question: str) -> StreamlitPage:
+        return st.Page(
+            lambda: show(frame[0]),
             title=title,
             icon=icon,
             url_path=title.lower(),
-            default=title == "Overview",
+            default=title == PAGES[0][1],
             help=question,
         )
-        for show, title, icon, question in PAGES
-    }
+
+    pages = {title.lower(): page(show, title, *words) for show, title, *words in PAGES}
     chosen = st.navigation(list(pages.values()))
     if wish := st.session_state.pop(WISH, None):  # see app.frame.go_to
         name, parameters = wish

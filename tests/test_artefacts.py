@@ -1,6 +1,5 @@
 """Versions are published whole or not at all, whatever moment the writer dies at."""
 
-import multiprocessing
 import os
 import shutil
 import signal
@@ -163,19 +162,20 @@ def test_second_publisher_waits_then_is_told(tmp_path: Path) -> None:
     assert held(tmp_path) is None
 
 
-def _put_many(home: str, name: str) -> None:
-    for number in range(10):
-        put(Path(home), f"{name}{number}")
-
-
 def test_writers_side_by_side_lose_no_version(tmp_path: Path) -> None:
-    context = multiprocessing.get_context("spawn")
-    writers = [context.Process(target=_put_many, args=(str(tmp_path), name)) for name in "ab"]
+    program = (
+        "import sys; from pathlib import Path; from analysis.artefacts import publish, staging\n"
+        "home = Path(sys.argv[1])\n"
+        "for number in range(10):\n"
+        "    with staging(home) as folder:\n"
+        "        (folder / 'data.txt').write_text(f'{sys.argv[2]}{number}')\n"
+        "        publish(home, folder, 'thing', name='a thing', inputs={})\n"
+    )
+    command = [sys.executable, "-c", program, str(tmp_path)]
+    writers = [subprocess.Popen([*command, name], stderr=subprocess.PIPE, text=True) for name in "ab"]
     for writer in writers:
-        writer.start()
-    for writer in writers:
-        writer.join()
-        assert writer.exitcode == 0
+        _, complaint = writer.communicate(timeout=120)
+        assert writer.returncode == 0, complaint
     texts = {(folder / "data.txt").read_text() for folder in versions(tmp_path)}
     assert texts == {f"{name}{number}" for name in "ab" for number in range(10)}
     assert held(tmp_path) in {"a9", "b9"}

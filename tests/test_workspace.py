@@ -9,10 +9,12 @@ import polars as pl
 import pytest
 
 from analysis import items
+from analysis.artefacts import FORMAT
+from analysis.create import write_dataset
 from analysis.errors import InputError, StaleInputError, WorkspaceError
 from analysis.labels.sets import LabelSet, label_set
 from analysis.models.predictions import Predictions
-from analysis.workspace import CONFIG, FORMAT, Workspace, write_dataset
+from analysis.workspace import CONFIG, Workspace
 from tests.test_artefacts import crash_everywhere
 from tests.test_items import class_list, read
 

@@ -22,14 +22,15 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import polars as pl
-from analysis.datasets import stamps as stamp_table
-from analysis.datasets.backgrounds import BACKGROUNDS, SETTINGS, Background, image_of
-from analysis.errors import InputError
-from analysis.progress import Progress, silent
 from filelock import FileLock
 from numpy.random import Generator, SeedSequence, default_rng
 from numpy.typing import NDArray
 from PIL import Image, ImageFilter
+
+from analysis.datasets import stamps as stamp_table
+from analysis.datasets.backgrounds import BACKGROUNDS, SETTINGS, Background, image_of
+from analysis.errors import InputError
+from analysis.progress import Progress, silent
 
 if TYPE_CHECKING:
     from analysis.datasets import Listing

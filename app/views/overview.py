@@ -52,10 +52,10 @@ def headline(workspace: Workspace, standing: Standing | None) -> str:
     by_original = percent(standing.right_by_original / standing.n)
     if standing.labels == "original":
         return f"{text} The best, **{run}**, is right on **{by_original}** by the original label."
-    others = md_escape(standing.labels)
+    others, by_others = md_escape(standing.labels), percent(standing.right_by_labels / standing.n)
     text += (
-        f" On the {count(standing.n)} that *{others}* scores too, the best, **{run}**, is right on **{by_original}** "
-        f"by the original label and on **{percent(standing.right_by_labels / standing.n)}** by *{others}*"
+        f" On the {count(standing.n)} that *{others}* scores too, the best, **{run}**, is right on "
+        f"**{by_original}** by the original label and on **{by_others}** by *{others}*"
     )
     if not standing.errors:
         return f"{text}."

@@ -14,8 +14,9 @@ from starlette.middleware import Middleware
 from starlette.testclient import TestClient
 
 from analysis import items as item_table
+from analysis.create import write_dataset
 from analysis.labels.classes import ClassList
-from analysis.workspace import Workspace, write_dataset
+from analysis.workspace import Workspace
 from app import access, routes, shelf
 from app.middleware import HostGuard, Meter, SecurityHeaders
 
