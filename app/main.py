@@ -7,7 +7,7 @@ import streamlit as st
 from streamlit.navigation.page import StreamlitPage
 
 from analysis.errors import ErrataError
-from app import access, drawer
+from app import access, drawer, state
 from app.frame import WISH, Frame, choose_workspace, draw_frame
 from app.text import md_escape
 from app.views import browse, mistakes, overview
@@ -40,9 +40,7 @@ def main() -> None:
 
     pages = {title.lower(): page(show, title, *words) for show, title, *words in PAGES}
     chosen = st.navigation(list(pages.values()))
-    if wish := st.session_state.pop(WISH, None):  # see app.frame.go_to
-        name, parameters = wish
-        st.switch_page(pages[name], query_params=parameters)
+    _follow_wish(chosen, pages)
     try:
         workspace_id = choose_workspace()
         access.require(access.current_person(), access.Action.VIEW, workspace_id)
@@ -51,6 +49,20 @@ def main() -> None:
         drawer.show(frame[0])
     except ErrataError as error:
         st.error(md_escape(error), icon=":material/error:")
+
+
+def _follow_wish(chosen: StreamlitPage, pages: dict[str, StreamlitPage]) -> None:
+    """Open the page that a callback asked for (see app.frame.go_to), with the parameters of its own."""
+    if WISH not in st.session_state:
+        return
+    name, parameters = st.session_state[WISH]
+    if chosen.title != pages[name].title:
+        # Without parameters: given some, Streamlit would drop those that widgets are bound to.
+        st.switch_page(pages[name])
+    del st.session_state[WISH]
+    state.close_item()
+    for parameter, value in parameters.items():
+        state.write(parameter, value)
 
 
 main()

@@ -5,19 +5,19 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, ConsoleMessage, Page, Request, sync_playwright
+from playwright.sync_api import Browser, ConsoleMessage, Page, Request, expect, sync_playwright
 
 from tests.conftest import CHECKOUT
 
 SCENES = 320
 ERRATA = Path(sys.executable).with_name("errata")
 READY_SECONDS = 90
+expect.set_options(timeout=20_000)  # a shared machine may be slow
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -165,11 +165,3 @@ def screenshots() -> Path:
     folder = CHECKOUT / ("docs/images" if to_docs else "test-results")
     folder.mkdir(parents=True, exist_ok=True)
     return folder
-
-
-def wait_until(true: Callable[[], bool], seconds: float = 20) -> None:
-    """Poll until something holds."""
-    end = time.monotonic() + seconds
-    while not true():
-        assert time.monotonic() < end, "it did not come true in time"
-        time.sleep(0.05)

@@ -8,7 +8,7 @@ from playwright.sync_api import Page, expect
 
 from analysis.lens import Lens, frame
 from analysis.workspace import Workspace
-from tests.e2e.conftest import SCENES, Visit, wait_until
+from tests.e2e.conftest import SCENES, Visit
 
 TILE = ".st-key-gallery button.tile"
 
@@ -22,6 +22,11 @@ def choose(page: Page, label: str, option: str) -> None:
     """Pick an option of one of the frame's select boxes."""
     page.get_by_label(label, exact=False).first.click()
     page.get_by_role("option", name=option, exact=True).click()
+
+
+def at(page: Page, *parts: str) -> None:
+    """Wait until the address has all of these in it."""
+    page.wait_for_url(lambda url: all(part in url for part in parts))
 
 
 def test_overview_tells_the_story(visit: Callable[..., Visit], demo: Path) -> None:
@@ -55,11 +60,11 @@ def test_browse_filter_open_similar_reload(visit: Callable[..., Visit], demo: Pa
     expect(drawer.get_by_text("Predictions")).to_be_visible()
     key = mistakes["key"][0]
     expect(drawer.get_by_text(key).first).to_be_visible()
-    wait_until(lambda: f"item={mistakes['item'][0]}" in page.url)
+    at(page, f"item={mistakes['item'][0]}")
     # Follow "similar": Browse, sorted by likeness, within the slice.
     drawer.get_by_role("button", name="Similar").click()
     expect(page.get_by_text(f"Most similar to {key} first")).to_be_visible()
-    wait_until(lambda: f"like={mistakes['item'][0]}" in page.url)
+    at(page, f"like={mistakes['item'][0]}")
     window.settle()
     first = page.locator(TILE).first.inner_text()
     # The address opens the same view in another browser.
@@ -79,7 +84,7 @@ def test_reload_keeps_the_drawer_open(visit: Callable[..., Visit]) -> None:
     expect(page.get_by_role("dialog").get_by_text("Predictions")).to_be_visible()
     page.keyboard.press("Escape")
     expect(page.get_by_role("dialog")).to_be_hidden()
-    wait_until(lambda: "item=" not in page.url)
+    page.wait_for_url(lambda url: "item=" not in url)
 
 
 def test_arrow_keys_go_through_the_slice(visit: Callable[..., Visit], demo: Path) -> None:
@@ -90,7 +95,7 @@ def test_arrow_keys_go_through_the_slice(visit: Callable[..., Visit], demo: Path
     expect(dialog.get_by_text(keys[3]).first).to_be_visible()
     page.keyboard.press("ArrowRight")
     expect(dialog.get_by_text(keys[4]).first).to_be_visible()
-    wait_until(lambda: "item=4" in page.url)
+    at(page, "item=4")
     page.keyboard.press("ArrowLeft")
     expect(dialog.get_by_text(keys[3]).first).to_be_visible()
 
@@ -100,7 +105,6 @@ def test_a_click_on_the_map_opens_that_item(visit: Callable[..., Visit]) -> None
     page = window.open("/browse")
     canvas = page.locator(".st-key-map canvas").first
     expect(canvas).to_be_visible()
-    page.locator(".st-key-map").focus()
     box = canvas.bounding_box()
     assert box is not None
     # Somewhere near the middle there are points; the card at the pointer tells when there is one under it.
@@ -108,6 +112,7 @@ def test_a_click_on_the_map_opens_that_item(visit: Callable[..., Visit]) -> None
         x = box["x"] + box["width"] * (0.3 + 0.4 * (step % 20) / 20)
         y = box["y"] + box["height"] * (0.3 + 0.4 * (step // 20) / 20)
         page.mouse.move(x, y)
+        page.wait_for_timeout(30)
         if page.locator(".st-key-map .card").is_visible():
             page.mouse.click(x, y)
             break
@@ -124,7 +129,7 @@ def test_a_confused_pair_narrows_the_mistakes(visit: Callable[..., Visit], demo:
     box = canvas.bounding_box()
     assert box is not None
     page.mouse.click(box["x"] + 15, box["y"] + 50)
-    wait_until(lambda: "class" in page.url and "predicted" in page.url)
+    at(page, "where=class", "where=predicted")
     window.settle()
     assert (
         page.locator(".st-key-mistake-rows article, .st-key-mistake-rows li, .st-key-mistake-rows .row").count()
