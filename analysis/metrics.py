@@ -1,55 +1,22 @@
 """Accuracies of runs under label sets, with intervals, left-out items and unjudged predictions.
 
 Micro accuracy is a mean over items, class-mean accuracy a mean over classes (by *original* label) of each class's
-mean: two metrics with two names. Intervals are of image sampling only; label uncertainty is not included.
-All values are fractions. Every function is pure: arrays and frames in, arrays and frames out.
+mean: two metrics with two names. Every metric is first laid out item by item (`ItemValues`) and then estimated,
+for all items or by groups (estimates.py). All values are fractions. Every function is pure: arrays and frames in,
+arrays and frames out.
 """
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from statistics import NormalDist
-from typing import Any
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 
 import numpy as np
 import polars as pl
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
 from analysis.errors import InputError
+from analysis.estimates import Estimate, ItemValues, single
 from analysis.labels.sets import ABSENT, LabelSet, Unclear, counts_as_valid
 from analysis.models.predictions import Predictions
-
-REPORT_SCHEMA = {
-    "run": pl.String(),
-    "labels": pl.String(),
-    "metric": pl.String(),  # top1, top5 (labels: original); accuracy, class_mean_accuracy
-    "k": pl.UInt32(),  # of top-k; null for the others
-    "group": pl.String(),  # null: the whole set
-    "value": pl.Float64(),  # null where n = 0
-    "low": pl.Float64(),  # null where no interval can be given
-    "high": pl.Float64(),
-    "n": pl.UInt32(),  # items that were counted
-    "n_unjudged": pl.UInt32(),  # of them, predictions that an open label set says nothing of; null for closed ones
-    "bound_low": pl.Float64(),  # the value if all unjudged were wrong, and if all were right; null for closed ones
-    "bound_high": pl.Float64(),
-}
-
-
-@dataclass(frozen=True)
-class Estimate:
-    """One metric of one run; every number a fraction of 1, None where it cannot be given."""
-
-    value: float | None
-    low: float | None
-    high: float | None
-    n: int
-    """Items counted; `n_left_out` of the run's items were not."""
-    n_left_out: int = 0
-    n_unjudged: int | None = None
-    bound_low: float | None = None
-    bound_high: float | None = None
-    n_classes: int | None = None
-    """Of a class mean: classes with an item; `n_single` of them have one only, which shows no variance."""
-    n_single: int | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -61,6 +28,8 @@ class Judged:
     """Valid under the rule for unclear classes; False where not scored."""
     unjudged: NDArray[np.bool_]
     """The set is open and says nothing of the predicted class; False where not scored."""
+    states: NDArray[np.int8]
+    """Codes of LabelSet.states."""
 
 
 def judge(predictions: Predictions, labels: LabelSet, *, unclear: Unclear = "lenient") -> Judged:
@@ -71,7 +40,7 @@ def judge(predictions: Predictions, labels: LabelSet, *, unclear: Unclear = "len
     unjudged = np.zeros(len(items), bool)
     if labels.absent == "unjudged":
         unjudged = scored & (states == ABSENT) & ~labels.exhaustive(items)
-    return Judged(scored, counts_as_valid(states, unclear) & scored, unjudged)
+    return Judged(scored, counts_as_valid(states, unclear) & scored, unjudged, states)
 
 
 def targets(predictions: Predictions, original: NDArray[np.int32]) -> NDArray[np.int32]:
@@ -87,28 +56,184 @@ def targets(predictions: Predictions, original: NDArray[np.int32]) -> NDArray[np
     return original[predictions.items]
 
 
-def top_k_accuracy(
-    predictions: Predictions, original: NDArray[np.int32], k: int, *, confidence: float = 0.95
-) -> Estimate | None:
-    """The original label is among the k best. None when the run stores fewer than k ranks.
+# ---- which items
 
-    `original` (N,) is by item number, -1 for none. Items without a label or with fewer than k ranks are left out.
-    """
+
+def common_items(runs: Mapping[str, Predictions]) -> NDArray[np.uint32]:
+    """Item numbers that every run has a prediction for, sorted."""
+    common: NDArray[np.uint32] | None = None
+    for run in runs.values():
+        predicted = run.top1 >= 0
+        items = run.items if predicted.all() else run.items[predicted]
+        if common is None:
+            common = items
+        elif not np.array_equal(items, common):
+            common = np.intersect1d(common, items, assume_unique=True)
+    return np.zeros(0, np.uint32) if common is None else common
+
+
+def on_items(predictions: Predictions, items: NDArray[np.uint32]) -> Predictions:
+    """The run on those of its items that are among `items` (sorted, unique); itself when it has no others."""
+    if np.array_equal(predictions.items, items):
+        return predictions
+    rows = np.isin(predictions.items, items, assume_unique=True)
+    scores, sums = predictions.scores, predictions.logsumexp
+    return Predictions(
+        predictions.items[rows],
+        predictions.classes[rows],
+        None if scores is None else scores[rows],
+        predictions.kind,
+        None if sums is None else sums[rows],
+    )
+
+
+# ---- metrics, item by item
+
+
+def top_k_values(predictions: Predictions, target: NDArray[np.int32], k: int) -> ItemValues:
+    """Whether the original label (n,) is among the k best. Items without a label or k ranks are not counted."""
     if predictions.classes.shape[1] < k:
-        return None
-    target = targets(predictions, original)
+        nobody = np.zeros(len(target), bool)
+        return ItemValues(f"top{k}", nobody, nobody, k=k)
     best = predictions.classes[:, :k]
     counted = (target >= 0) & (best[:, k - 1] >= 0)
-    right = (best == target[:, None]).any(axis=1) & counted
-    n, hits = int(counted.sum()), int(right.sum())
-    return Estimate(*_share(hits, n, confidence), n, len(target) - n)
+    right = np.zeros(len(target), bool)
+    for rank in range(k):
+        right |= best[:, rank] == target
+    return ItemValues(f"top{k}", right & counted, counted, k=k)
+
+
+def accuracy_values(judged: Judged, labels: LabelSet) -> ItemValues:
+    unjudged = judged.unjudged if labels.absent == "unjudged" else None
+    return ItemValues("accuracy", judged.right, judged.scored, unjudged=unjudged, bounded=True)
+
+
+def class_mean_values(
+    judged: Judged, labels: LabelSet, target: NDArray[np.int32], *, strict: bool = False
+) -> ItemValues:
+    """Right or not in cells of the original label; items without one are not counted."""
+    values = accuracy_values(judged, labels)
+    right = counts_as_valid(judged.states, "strict") & judged.scored if strict else judged.right
+    return replace(
+        values,
+        metric="strict_class_mean_accuracy" if strict else "class_mean_accuracy",
+        values=right,
+        counted=judged.scored & (target >= 0),
+        kind="mean",
+        cells=target,
+    )
+
+
+@dataclass(frozen=True, eq=False)
+class ValidClasses:
+    """The valid classes of a label set's scored items, by how many an item has."""
+
+    labels: LabelSet
+    by_k: dict[int, tuple[NDArray[np.uint32], NDArray[np.int32]]]
+    """k -> items (m,), sorted, and their valid classes (m, k)."""
+
+
+def valid_classes(labels: LabelSet, *, unclear: Unclear = "lenient") -> ValidClasses:
+    """The valid classes by their number; a scored item whose only classes are unclear has none if strict."""
+    states = ["valid", "unclear"] if unclear == "lenient" else ["valid"]
+    rows = labels.labels.filter(pl.col("state").is_in(states))
+    items, start, k = np.unique(rows["item"].to_numpy(), return_index=True, return_counts=True)
+    classes, scored = rows["class"].to_numpy().astype(np.int32), labels.scored(items)
+    by_k = {}
+    for size in np.unique(k[scored]).tolist():
+        of = scored & (k == size)
+        by_k[size] = (items[of], classes[start[of, None] + np.arange(size)])
+    return ValidClasses(labels, by_k)
+
+
+@dataclass(frozen=True, eq=False)
+class VariableTopK:
+    """The k best classes against the k valid ones, item by item (n,); k is each item's own number."""
+
+    k: NDArray[np.int32]
+    """Number of valid classes; 0 where the item is not scored or has no valid class."""
+    overlap: NDArray[np.float64]
+    """|k best and valid| / k; 0 where not counted."""
+    counted: NDArray[np.bool_]
+    """Not where the run stores fewer than k ranks: `n_beyond` items are left out for that."""
+    unjudged: NDArray[np.bool_] | None
+    """Of counted items: an open set says nothing of one of the k best."""
+
+    @property
+    def n_beyond(self) -> int:
+        return int(((self.k > 0) & ~self.counted).sum())
+
+    def values(self, exact: bool, k: int | None = None) -> ItemValues:
+        """overlap_at_k or exact_at_k, over all items (a micro mean) or over those with k valid classes."""
+        counted = self.counted if k is None else self.counted & (self.k == k)
+        name = "exact_at_k" if exact else "overlap_at_k"
+        values = self.overlap == 1 if exact else self.overlap
+        return ItemValues(name, values, counted, "share" if exact else "mean", unjudged=self.unjudged, k=k)
+
+    def subgroup_mean(self, exact: bool) -> ItemValues:
+        """The mean over k of the subgroups' means (ASMA): each k counts once, however few items have it."""
+        name = f"{'exact' if exact else 'overlap'}_at_k_subgroup_mean"
+        return replace(self.values(exact), metric=name, kind="mean", cells=self.k)
+
+
+def variable_top_k(predictions: Predictions, valid: ValidClasses) -> VariableTopK:
+    """Variable top-k ("Re-assessing ImageNet"): as many of the best classes as an item has valid ones."""
+    n, stored = predictions.classes.shape
+    k_of, overlap, counted = np.zeros(n, np.int32), np.zeros(n), np.zeros(n, bool)
+    opened = valid.labels.absent == "unjudged"
+    unjudged = np.zeros(n, bool)
+    items = predictions.items
+    every = n > 0 and items[-1] == n - 1  # then an item's number is its row
+    for k, (known, classes) in valid.by_k.items():
+        if every:
+            rows = known[known < n]
+            have = classes[: len(rows)]
+        else:
+            rows = np.searchsorted(items, known)
+            there = rows < n
+            there[there] = items[rows[there]] == known[there]
+            rows, have = rows[there], classes[there]
+        k_of[rows] = k
+        if k > stored:
+            continue
+        best = predictions.classes[rows, :k].T  # rank by rank: reducing over a few columns is slow
+        found = np.zeros(len(rows), np.int64)
+        for slot in range(k):
+            hit = best[0] == have[:, slot]
+            for rank in range(1, k):
+                hit |= best[rank] == have[:, slot]
+            found += hit
+        overlap[rows] = found / k
+        counted[rows] = best[k - 1] >= 0
+        if opened:
+            missed = np.flatnonzero(found < k)
+            states = valid.labels.states(items[rows[missed]], best[:, missed].T)
+            unjudged[rows[missed[(states == ABSENT).any(axis=1)]]] = True
+    if opened:
+        unjudged &= counted & ~valid.labels.exhaustive(items)
+    overlap[~counted] = 0
+    return VariableTopK(k_of, overlap, counted, unjudged if opened else None)
+
+
+# ---- metrics, as one number
+
+
+def top_k_accuracy(
+    predictions: Predictions, original: NDArray[np.int32], k: int, *, confidence: float = 0.95
+) -> Estimate:
+    """The original label is among the k best; equal scores rank in the order of the file's columns.
+
+    `original` (N,) is by item number, -1 for none. Items without a label or with fewer than k ranks are left out
+    and counted: all of them when the run stores fewer than k ranks.
+    """
+    return single(top_k_values(predictions, targets(predictions, original), k), confidence)
 
 
 def accuracy(
     predictions: Predictions, labels: LabelSet, *, unclear: Unclear = "lenient", confidence: float = 0.95
 ) -> Estimate:
     """Micro accuracy: the share of scored items whose top-1 is valid, with Wilson's interval."""
-    return _micro(judge(predictions, labels, unclear=unclear), labels, confidence)
+    return single(accuracy_values(judge(predictions, labels, unclear=unclear), labels), confidence)
 
 
 def class_mean_accuracy(
@@ -116,125 +241,14 @@ def class_mean_accuracy(
     labels: LabelSet,
     original: NDArray[np.int32],
     *,
-    n_classes: int,
     unclear: Unclear = "lenient",
     confidence: float = 0.95,
 ) -> Estimate:
     """The mean over original classes of the share of their scored items whose top-1 is valid.
 
-    Under the expert labels, lenient, this is MLA as published. Classes without a scored item do not enter; items
-    without an original label are left out.
+    Under the expert labels, lenient, this is MLA as published: problematic images are left out, some of which have
+    a wrong original label, so that MLA cannot see label errors. Strict MLA is the same with unclear="strict".
+    Classes without a scored item do not enter; items without an original label are left out.
     """
     judged = judge(predictions, labels, unclear=unclear)
-    return _class_mean(judged, labels, targets(predictions, original), n_classes, confidence)
-
-
-def _micro(judged: Judged, labels: LabelSet, confidence: float) -> Estimate:
-    n, hits = int(judged.scored.sum()), int(judged.right.sum())
-    left_out = len(judged.scored) - n
-    value, low, high = _share(hits, n, confidence)
-    if labels.absent == "wrong":
-        return Estimate(value, low, high, n, left_out)
-    unjudged = int(judged.unjudged.sum())  # never right as well: a class that counts as valid was judged
-    return Estimate(value, low, high, n, left_out, unjudged, value, _share(hits + unjudged, n, confidence)[0])
-
-
-def _class_mean(
-    judged: Judged, labels: LabelSet, target: NDArray[np.int32], n_classes: int, confidence: float
-) -> Estimate:
-    counted = judged.scored & (target >= 0)
-    group = target[counted]
-    size = np.bincount(group, minlength=n_classes)
-    hits = np.bincount(group, weights=judged.right[counted], minlength=n_classes)
-    value, low, high = class_mean_interval(hits, size, confidence)
-    n, present, single = int(size.sum()), int((size > 0).sum()), int((size == 1).sum())
-    bounds: tuple[int | None, float | None, float | None] = (None, None, None)
-    if labels.absent == "unjudged":
-        open_hits = np.bincount(group, weights=judged.unjudged[counted], minlength=n_classes)
-        bounds = (int(open_hits.sum()), value, class_mean_interval(hits + open_hits, size, confidence)[0])
-    return Estimate(value, low, high, n, len(target) - n, *bounds, n_classes=present, n_single=single)
-
-
-# ---- intervals
-
-
-def wilson(
-    hits: ArrayLike, n: ArrayLike, confidence: float = 0.95
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Wilson's score interval (low, high) of a proportion hits / n, elementwise; NaN where n = 0."""
-    hits, n = np.asarray(hits, np.float64), np.asarray(n, np.float64)
-    z = _z(confidence)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        p = hits / n
-        centre = (p + z * z / (2 * n)) / (1 + z * z / n)
-        half = z / (1 + z * z / n) * np.sqrt(p * (1 - p) / n + z * z / (4 * n * n))
-    # At 0 and at n the formula gives 0 and 1, up to rounding.
-    return np.where(hits == 0, p, centre - half), np.where(hits == n, p, centre + half)
-
-
-def class_mean_interval(
-    hits: NDArray[Any], size: NDArray[np.integer], confidence: float = 0.95
-) -> tuple[float | None, float | None, float | None]:
-    """Mean of hits/size (C,) over the classes that have items, and its normal interval within 0 to 1.
-
-    SE^2 = 1/C^2 * sum over classes of p (1 - p) / (n - 1). A class of one item adds nothing to it (its variance
-    cannot be seen); when every class is such, there is no interval. (None, None, None) without any item.
-    """
-    present = size > 0
-    n = size[present]
-    if not len(n):
-        return None, None, None
-    p = hits[present] / n
-    value = float(p.mean())
-    several = n > 1
-    if not several.any():
-        return value, None, None
-    error = np.sqrt((p * (1 - p))[several] @ (1 / (n[several] - 1))) / len(n)
-    half = _z(confidence) * float(error)
-    return value, max(0.0, value - half), min(1.0, value + half)
-
-
-def _share(hits: int, n: int, confidence: float) -> tuple[float | None, float | None, float | None]:
-    if n == 0:
-        return None, None, None
-    low, high = wilson(hits, n, confidence)
-    return hits / n, float(low), float(high)
-
-
-def _z(confidence: float) -> float:
-    return NormalDist().inv_cdf((1 + confidence) / 2)
-
-
-# ---- the report
-
-
-def report(
-    predictions: Mapping[str, Predictions],
-    label_sets: Sequence[LabelSet],
-    original: NDArray[np.int32],
-    *,
-    n_classes: int,
-    confidence: float = 0.95,
-) -> pl.DataFrame:
-    """Every metric of every run, in the columns of REPORT_SCHEMA: runs in their order, then label sets.
-
-    `original` (N,) is by item number, -1 for none. top5 has no row where a run stores fewer than five ranks.
-    Runs need not cover the same items: n says how many each number stands on.
-    """
-    rows: list[dict[str, object]] = []
-
-    def add(run: str, labels: str, metric: str, k: int | None, estimate: Estimate) -> None:
-        numbers = {name: getattr(estimate, name) for name in REPORT_SCHEMA if hasattr(estimate, name)}
-        rows.append({"run": run, "labels": labels, "metric": metric, "k": k, "group": None, **numbers})
-
-    for run, run_predictions in predictions.items():
-        target = targets(run_predictions, original)
-        for k in (1, 5):
-            if estimate := top_k_accuracy(run_predictions, original, k, confidence=confidence):
-                add(run, "original", f"top{k}", k, estimate)
-        for labels in label_sets:
-            judged = judge(run_predictions, labels)
-            add(run, labels.name, "accuracy", None, _micro(judged, labels, confidence))
-            mean = _class_mean(judged, labels, target, n_classes, confidence)
-            add(run, labels.name, "class_mean_accuracy", None, mean)
-    return pl.DataFrame(rows, schema=REPORT_SCHEMA)
+    return single(class_mean_values(judged, labels, targets(predictions, original)), confidence)

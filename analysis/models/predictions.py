@@ -1,13 +1,12 @@
 """Predictions of one run: ranked classes for each item; and prediction files, their rows matched to items.
 
-A file without keys is only as good as the order of its rows. The order is stated (or, where one order alone fits,
-recognised) and always checked against the original labels: see `ROW_ORDERS` and `_check`.
+What files may look like is said in `analysis.models.formats`, which row is which item in its `row_order`.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -15,10 +14,13 @@ from numpy.typing import NDArray
 
 from analysis.errors import InputError
 from analysis.labels.classes import ClassList
-from analysis.labels.readers import item_numbers
-from analysis.models import readers
+from analysis.labels.formats.tables import match_keys, unknown_keys
+from analysis.models import formats
+from analysis.models.formats import row_order
+from analysis.models.formats.ranking import Kind, PredictionFile
+from analysis.models.formats.row_order import ROW_ORDERS
 
-Kind = Literal["logits", "probabilities", "ranks"]
+__all__ = ["ROW_ORDERS", "ImportedPredictions", "Kind", "Predictions", "read_predictions"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -89,14 +91,11 @@ class ImportedPredictions:
 
     predictions: Predictions
     record: dict[str, Any]
-    """For run.json: format, files, order, scores (logits | probabilities | ranks), output_classes, checks."""
-
-
-ROW_ORDERS = {
-    "imagefolder": "by folder, then file name; the folder is the class id where keys name none",
-    "filename": "by file name alone",
-    "keys": "by the file's own key column; in a file without one, in the order of the workspace's items",
-}
+    """For run.json: format, files, order, keys_matched_by, scores (logits | probabilities | ranks), scores_over
+    (all classes | a mask | top-k), output_classes, mask, and the checks."""
+    dense: NDArray[np.float16] | None = None
+    """(n, C) scores of all classes in the rows of `predictions.items`, where the file has them; minus infinity (of
+    probabilities 0) where a class did not compete."""
 
 
 def read_predictions(
@@ -110,179 +109,100 @@ def read_predictions(
     """One run's predictions from its file, or from its pair of class and score files.
 
     `items` has item, key, label and perhaps missing (tombstones are left out). `order` is one of ROW_ORDERS;
-    without it a table goes by its keys, and arrays by the order that fits the original labels clearly better than
-    the others. Raises InputError for files that cannot be read, are of the wrong length, hold unknown keys,
-    classes out of range or NaN; and unless `force`, for rows that look out of order (see `_check`).
+    without it a file with keys goes by them, and others by the order that fits the original labels clearly better
+    than the rest. Raises InputError for files that cannot be read, are of the wrong length or hold classes out of
+    range; and unless `force`, for NaN, unknown keys and ambiguous names (which force leaves out) and for rows that
+    look out of order (`row_order.check`).
     """
     if order is not None and order not in ROW_ORDERS:
         raise InputError(f"Unknown row order {order!r}: it is one of {', '.join(ROW_ORDERS)}.")
-    table = readers.read(files, classes)
+    table = formats.read(files, classes)
     present = items.filter(~pl.col("missing")) if "missing" in items.columns else items
     name = " and ".join(file.name for file in files)
     labels = np.full(items.height and int(items["item"].max()) + 1, -1, np.int32)  # type: ignore[arg-type]
     labels[present["item"].to_numpy()] = present["label"].cast(pl.Int32).fill_null(-1).to_numpy()
+    doubts, kept, how = list(table.doubts), np.arange(len(table.classes)), None
+    others: dict[str, NDArray[np.uint32]] = {}
     if table.keys is not None:
         if order not in (None, "keys"):
             raise InputError(f"{name} names its images, so its rows need no order: leave out --order {order}.")
-        numbers, order, others = _by_key(table.keys, present, name), "keys", {}
+        numbers, kept, how, complaint = _by_key(table.keys, present, name)
+        doubts, order = doubts + ([complaint] if complaint else []), "keys"
     else:
-        orders = _row_orders(present, classes)
-        if len(table.classes) != present.height:
-            raise InputError(
-                f"{name} has {len(table.classes):,} rows, but the workspace has {present.height:,} items. "
-                f"Import predictions for these images, or a table with a key column."
-            )
-        order = order or _recognise_order(table.classes[:, 0], orders, labels, name)
-        if order not in orders:
-            raise InputError(f"{name}: order {order!r} needs a label for every item, which this workspace lacks.")
-        numbers, others = orders[order], {other: row for other, row in orders.items() if other != order}
-    checks = _check(table, numbers, others, labels, len(classes), name, order, force)
-    by_item = np.argsort(numbers, kind="stable")
+        numbers, order, others = _by_order(table, present, classes, labels, order, name)
+    if doubts and not force:
+        raise InputError(f"{doubts[0]} Nothing was imported.")
+    by_item = kept[np.argsort(numbers, kind="stable")]
+    rows_in_order = np.array_equal(by_item, np.arange(len(table.classes)))
+
+    def of_items(array: NDArray[Any] | None) -> NDArray[Any] | None:
+        return array if array is None or rows_in_order else array[by_item]
+
+    matched = replace(table, classes=table.classes[kept])
+    checks, cause = row_order.check(matched, numbers, others, present, labels, classes)
+    if cause and not force:
+        raise InputError(
+            f"{name}: read in the order '{order}', top-1 under the original labels is {checks['top1']:.1%} "
+            f"(chance {checks['chance']:.1%}). Likely cause: {cause}. Nothing was imported; --force imports it "
+            f"as it is."
+        )
     predictions = Predictions(
-        items=numbers[by_item],
-        classes=table.classes[by_item],
-        scores=None if table.scores is None else table.scores[by_item],
-        kind=table.kind,
-        logsumexp=None if table.logsumexp is None else table.logsumexp[by_item],
+        np.sort(numbers), table.classes[by_item], of_items(table.scores), table.kind, of_items(table.logsumexp)
     )
     record = {
         "format": table.format,
         "files": [file.name for file in files],
         "order": order,
+        "keys_matched_by": how,
         "scores": table.kind,
-        "output_classes": table.output_classes,
-        "checks": {**table.checks, **checks},
+        **_what_competed(table, len(classes)),
+        "checks": {**table.checks, **checks, "forced_against": doubts + ([cause] if cause else [])},
     }
-    return ImportedPredictions(predictions, record)
+    return ImportedPredictions(predictions, record, of_items(table.dense))
 
 
-def _by_key(keys: pl.Series, items: pl.DataFrame, name: str) -> NDArray[np.uint32]:
-    numbers = item_numbers(keys, items, name)
-    if (twice := numbers.is_duplicated()).any():
-        raise InputError(f"{name}: {keys.filter(twice)[0]!r} has more than one row; {int(twice.sum()):,} rows do.")
-    return numbers.to_numpy()
+def _by_key(
+    keys: pl.Series, items: pl.DataFrame, name: str
+) -> tuple[NDArray[np.uint32], NDArray[np.intp], str, str | None]:
+    """(items, the rows that name them, what was compared, what to say of rows that name none)."""
+    numbers, how = match_keys(keys, items)
+    complaint = unknown_keys(keys, numbers, items, name)
+    if numbers.null_count() == len(numbers):
+        raise InputError(str(complaint))
+    if complaint:
+        complaint += " --force leaves them out."
+    there = numbers.is_not_null()
+    found = numbers.filter(there)
+    if (twice := found.is_duplicated()).any():
+        key = keys.filter(there).filter(twice)[0]
+        raise InputError(f"{name}: {key!r} has more than one row; {int(twice.sum()):,} rows do.")
+    return found.to_numpy(), np.flatnonzero(there.to_numpy()), how, complaint
 
 
-def _row_orders(items: pl.DataFrame, classes: ClassList) -> dict[str, NDArray[np.uint32]]:
-    """Item number of each row under each order that this dataset can have; ROW_ORDERS says which is which."""
-    parts = items.select(
-        "item",
-        "key",
-        file=pl.col("key").str.split("/").list.last(),
-        folder=pl.coalesce(
-            pl.col("key").str.extract(r"^(.*)/[^/]*$", 1),
-            pl.Series(classes.ids, dtype=pl.String).gather(items["label"]),
-        ),
-    )
-    orders = {"filename": parts.sort("file", "key"), "keys": parts.sort("item")}
-    if parts["folder"].null_count() == 0:
-        orders["imagefolder"] = parts.sort("folder", "file")
-    return {name: frame["item"].to_numpy() for name, frame in orders.items()}
-
-
-# ---- do the rows mean what they seem to?
-
-# Fewer labelled items than this, and chance cannot be told from a model: nothing is refused.
-ENOUGH = 50
-# Standard errors by which one reading of the file must beat another to be called better.
-CLEARLY = 4.0
-
-
-def _recognise_order(
-    top1: NDArray[np.int32], orders: dict[str, NDArray[np.uint32]], labels: NDArray[np.int32], name: str
-) -> str:
-    """The order that is clearly better than every other that differs from it."""
-    hits = {order: _hits(top1, labels[rows]) for order, rows in orders.items()}
-    best = max(hits, key=lambda order: hits[order].sum())
-    for other, rows in orders.items():
-        if not np.array_equal(rows, orders[best]) and _z(hits[best], hits[other]) < CLEARLY:
-            raise InputError(
-                f"{name}: the order of its rows cannot be told from the labels. State it with --order: "
-                + "; ".join(f"{order} ({ROW_ORDERS[order]})" for order in orders)
-                + "."
-            )
-    # Orders that are the same here have different names: prefer the one that is most often meant.
-    return next(order for order in ROW_ORDERS if order in orders and np.array_equal(orders[order], orders[best]))
-
-
-def _check(
-    table: readers.PredictionFile,
-    numbers: NDArray[np.uint32],
-    others: dict[str, NDArray[np.uint32]],
+def _by_order(
+    table: PredictionFile,
+    items: pl.DataFrame,
+    classes: ClassList,
     labels: NDArray[np.int32],
-    n_classes: int,
+    order: str | None,
     name: str,
-    order: str,
-    force: bool,
-) -> dict[str, Any]:
-    """Top-1 by the original labels, as read and as it would be if the file meant something else.
-
-    Refused unless forced: another meaning fits clearly better, or top-1 is no better than chance.
-    """
-    target, top1 = labels[numbers], table.classes[:, 0]
-    n = int((target >= 0).sum())
-    if n == 0:
-        return {"n_labelled": 0}
-    hits = _hits(top1, target)
-    share = np.bincount(target[target >= 0], minlength=n_classes) / n
-    guessed = np.bincount(top1[(target >= 0) & (top1 >= 0)], minlength=n_classes) / n
-    chance, found = float(share @ guessed), float(hits.sum() / n)
-    readings = _other_readings(table, target, {other: labels[rows] for other, rows in others.items()})
-    best = max(readings, key=lambda reading: readings[reading].sum())
-    reasons = []
-    if n >= ENOUGH and _z(readings[best], hits) >= CLEARLY:
-        reasons.append(f"top-1 would be {readings[best].sum() / n:.1%} if {best}")
-    elif n >= ENOUGH and share.max() < 1 and found <= chance + 3 * np.sqrt(chance * (1 - chance) / n):
-        reasons.append("its rows belong to other images, or its classes to another class list")
-    elif n >= ENOUGH and table.kind == "ranks" and _looks_unranked(table.classes, target, n_classes):
-        reasons.append(NOT_RANKED)
-    if reasons and not force:
+) -> tuple[NDArray[np.uint32], str, dict[str, NDArray[np.uint32]]]:
+    """(item of each row, the order by which, the other orders that the rows could have)."""
+    if len(table.classes) != items.height:
         raise InputError(
-            f"{name}: read in the order '{order}', top-1 under the original labels is {found:.1%} (chance "
-            f"{chance:.1%}). Likely cause: {reasons[0]}. Nothing was imported; --force imports it as it is."
+            f"{name} has {len(table.classes):,} rows, but the workspace has {items.height:,} items. "
+            f"Import predictions for these images, or a table with a key column."
         )
-    return {"n_labelled": n, "top1": float(found), "chance": chance, "forced_against": reasons}
+    orders = row_order.row_orders(items, classes)
+    order = order or row_order.recognise(table.classes[:, 0], orders, labels, name)
+    if order not in orders:
+        raise InputError(f"{name}: order {order!r} needs a label for every item, which this workspace lacks.")
+    return orders[order], order, {other: rows for other, rows in orders.items() if other != order}
 
 
-NOT_RANKED = "its columns are not ranked best first: give its file of scores beside it"
-
-
-def _other_readings(
-    table: readers.PredictionFile, target: NDArray[np.int32], others: dict[str, NDArray[np.int32]]
-) -> dict[str, NDArray[np.bool_]]:
-    """Which rows would be right (n,) if the file meant something else; `others` has the labels in other orders."""
-    top1 = table.classes[:, 0]
-    readings = {
-        f"its rows are in the order '{other}': pass --order {other}": _hits(top1, labels)
-        for other, labels in others.items()
-    }
-    if table.keys is None:
-        readings["it has one row too many at its start"] = _hits(np.roll(top1, -1), target)
-        readings["it lacks its first row"] = _hits(np.roll(top1, 1), target)
-    if table.kind == "ranks":
-        readings[NOT_RANKED] = max((_hits(column, target) for column in table.classes.T), key=np.sum)
-    readings["its class indices count from 1"] = _hits(top1 - 1, target)
-    return readings
-
-
-def _looks_unranked(classes: NDArray[np.int32], target: NDArray[np.int32], n_classes: int) -> bool:
-    """Whether the second column holds the label nearly as often as the first, in a model that is not weak.
-
-    Ranked files of real models have the label 5 to 8 times as often in the first column; files in the order of
-    numpy's argpartition, 1.2 to 1.3 times. With few classes even a ranked list may look like that.
-    """
-    k = classes.shape[1]
-    if k < 2 or n_classes < 10 * k:
-        return False
-    rates = [_hits(column, target).sum() / max(1, (target >= 0).sum()) for column in classes.T]
-    return sum(rates) >= 0.5 and rates[0] < 1.5 * rates[1]
-
-
-def _hits(top1: NDArray[np.int32], target: NDArray[np.int32]) -> NDArray[np.bool_]:
-    return (top1 == target) & (target >= 0)
-
-
-def _z(a: NDArray[np.bool_], b: NDArray[np.bool_]) -> float:
-    """How many standard errors a is right more often than b on the same rows (McNemar)."""
-    only_a, only_b = int((a & ~b).sum()), int((b & ~a).sum())
-    return (only_a - only_b) / np.sqrt(only_a + only_b) if only_a + only_b else 0.0
+def _what_competed(table: PredictionFile, n_classes: int) -> dict[str, Any]:
+    if table.competing is None:
+        return {"scores_over": "top-k", "output_classes": None, "mask": None}
+    n = len(table.competing)
+    mask = table.competing.tolist() if n < n_classes else None
+    return {"scores_over": "all classes" if mask is None else "a mask", "output_classes": n, "mask": mask}

@@ -1,3 +1,4 @@
+import json
 import tempfile
 from pathlib import Path
 
@@ -10,8 +11,8 @@ from hypothesis.extra import numpy as hnp
 
 from analysis.errors import InputError
 from analysis.labels.classes import imagenet_1k, make_class_list
+from analysis.models.formats.ranking import top_k
 from analysis.models.predictions import Predictions, read_predictions
-from analysis.models.readers import top_k
 
 CLASSES = make_class_list("ten", [f"n{i}" for i in range(10)])
 # Four items whose own order, file-name order and folder order all differ; too few to refuse anything by chance.
@@ -370,10 +371,10 @@ def nan_at(row: int, value: float = np.nan) -> np.ndarray:
         ({"logits": nan_at(1, np.inf)}, ["row 2", "inf"]),
         ({"a": np.zeros((4, 2), int), "b": np.full((4, 2), np.nan)}, ["b.npy", "row 1"]),
         ({"a": np.zeros((4, 2), int), "b": np.zeros((3, 2))}, ["4 x 2", "3 x 2"]),
-        ({"logits": np.zeros((4, 11))}, ["11 classes", "has 10"]),
+        ({"logits": np.zeros((4, 12))}, ["12 classes", "has 10"]),
         ({"a": np.zeros((4, 10)), "b": np.zeros((4, 10))}, ["a.npy", "b.npy", "N x 10"]),
         ({"a": np.zeros((4, 2, 2), int)}, ["4 x 2 x 2"]),
-        ({"a": np.array(["x"] * 4)}, ["a.npy"]),
+        ({"a": np.array(["x"] * 4)}, ["No numbers", "N x 10"]),
         ({"a": np.array([{}], dtype=object)}, ["a.npy"]),
     ],
 )
@@ -435,3 +436,401 @@ def test_published_ranks(shared_data, imagenet_items):
     one_more = make_class_list("1001", [f"x{i:04d}" for i in range(1001)])
     with pytest.raises(InputError, match="count from 1"):
         _read_order(imagenet_items, np.load(file) + 1, one_more, order="imagefolder")
+
+
+# ---- scores of all classes: what is kept, masks, background classes, NaN
+
+
+def dense_logits(n: int = 200, n_classes: int = 10, *, seed: int = 0) -> np.ndarray:
+    """Scores whose best class is the label of `many_items` on nine of ten items."""
+    labels = many_items(n)["label"].to_numpy()
+    rng = np.random.default_rng(seed)
+    scores = rng.normal(size=(n, n_classes)).astype(np.float32)
+    right = rng.random(n) < 0.9
+    scores[np.arange(n), np.where(right, labels, 0)] += 8
+    return scores
+
+
+def read_dense(tmp_path, scores, items=None, **options):
+    return read_predictions(
+        save(tmp_path, scores=scores), many_items() if items is None else items, CLASSES, **options
+    )
+
+
+@pytest.mark.parametrize("dtype", [np.float16, np.float32])
+def test_dense_scores_are_kept_as_float16_rows_of_the_items(tmp_path, dtype):
+    scores = dense_logits().astype(dtype)
+    shuffled = many_items().sample(fraction=1, shuffle=True, seed=1).drop("item").with_row_index("item")
+    imported = read_dense(tmp_path, scores, shuffled, order="filename")
+    assert imported.dense.dtype == np.float16
+    by_key = dict(zip(many_items()["key"], scores.astype(np.float16), strict=True))
+    np.testing.assert_array_equal(imported.dense, np.stack([by_key[key] for key in shuffled["key"]]))
+    assert imported.record["scores_over"] == "all classes"
+    assert imported.record["mask"] is None
+
+
+def test_ranks_are_taken_before_scores_are_cast_to_float16(tmp_path):
+    scores = dense_logits()
+    scores[:, 3], scores[:, 4] = 30.0, 30.001  # one number as float16
+    imported = read_dense(tmp_path, scores, order="filename", force=True)
+    assert set(imported.predictions.top1) == {4}
+    assert (imported.dense[:, 3] == imported.dense[:, 4]).all()
+
+
+def test_float16_ties_keep_the_columns_order_and_are_counted(tmp_path):
+    scores = dense_logits().astype(np.float16)
+    scores[:7, [8, 2, 5]] = 50.0
+    imported = read_dense(tmp_path, scores, order="filename", force=True)
+    assert imported.predictions.classes[:7, :3].tolist() == [[2, 5, 8]] * 7
+    assert imported.record["checks"]["rows_with_ties"] >= 7
+
+
+@settings(deadline=None, max_examples=50)
+@given(hnp.arrays(np.float32, (4, 10), elements=st.sampled_from([-np.inf, -1.0, 0.0, 0.5, 2.0])))
+def test_masked_classes_have_no_rank(scores):
+    scores[:, 0] = 1.0
+    with tempfile.TemporaryDirectory() as folder:
+        imported = read_predictions(save(Path(folder), s=scores), ITEMS, CLASSES, order="keys")
+    predictions = imported.predictions
+    # Probabilities of 0 in every row are a mask too.
+    competes = (scores > (0 if predictions.kind == "probabilities" else -np.inf)).any(axis=0)
+    for row, found in zip(scores.tolist(), predictions.classes.tolist(), strict=True):
+        there = [place for place in range(10) if row[place] > -np.inf and competes[place]]
+        expected = sorted(there, key=lambda place: (-row[place], place))
+        assert [place for place in found if place >= 0] == expected
+    competing = np.flatnonzero(competes).tolist()
+    assert imported.record["output_classes"] == len(competing)
+    assert imported.record["mask"] == (None if len(competing) == 10 else competing)
+
+
+def test_scores_over_a_mask_are_recorded(tmp_path):
+    scores = dense_logits()
+    scores[:, [7, 9]] = -np.inf
+    record = read_dense(tmp_path, scores, order="filename").record
+    assert (record["scores_over"], record["output_classes"]) == ("a mask", 8)
+    assert record["mask"] == [0, 1, 2, 3, 4, 5, 6, 8]
+    softmax = np.exp(scores) / np.exp(scores).sum(axis=1, keepdims=True)
+    assert read_dense(tmp_path, softmax, order="filename").record["mask"] == [0, 1, 2, 3, 4, 5, 6, 8]
+
+
+def with_background(scores: np.ndarray, place: int, level: float) -> np.ndarray:
+    return np.insert(scores, place, level, axis=1)
+
+
+@pytest.mark.parametrize("softmax", [False, True])
+def test_one_more_output_loses_its_background_class_by_position(tmp_path, softmax):
+    plain, more = dense_logits(), with_background(dense_logits(), 0, 20.0)
+    if softmax:
+        plain, more = (np.exp(s) / np.exp(s).sum(axis=1, keepdims=True) for s in (plain, more.astype(np.float64)))
+    imported = read_dense(tmp_path, more, order="filename")
+    expected = read_dense(tmp_path, plain, order="filename")
+    assert imported.predictions.kind == expected.predictions.kind
+    np.testing.assert_array_equal(imported.predictions.classes, expected.predictions.classes)
+    np.testing.assert_allclose(imported.predictions.scores, expected.predictions.scores, rtol=1e-4)
+    np.testing.assert_allclose(imported.dense, expected.dense, rtol=2e-3, atol=1e-6)
+    if not softmax:
+        np.testing.assert_allclose(imported.predictions.logsumexp, expected.predictions.logsumexp, rtol=1e-5)
+    assert "by position" in imported.record["checks"]["background"]
+
+
+def test_a_background_class_that_stands_last_is_the_likely_cause(tmp_path):
+    with pytest.raises(InputError, match="background class stand last"):
+        read_dense(tmp_path, with_background(dense_logits(), 10, -9.0), order="filename")
+
+
+def test_columns_named_in_the_file_in_any_order_with_a_background_class(tmp_path):
+    scores = dense_logits()
+    columns = [3, 1, 0, 2, 9, 8, 7, 5, 4]  # class 6 did not compete
+    names = np.array([f"n{i}" for i in columns] + ["background"])
+    file = tmp_path / "run.npz"
+    keys = np.array([f"x/{key}" for key in many_items()["key"]])
+    truth = many_items()["label"].to_numpy()
+    np.savez(
+        file, logits=with_background(scores[:, columns], 9, 20.0), class_names=names, filenames=keys, labels=truth
+    )
+    imported = read_predictions([file], many_items(), CLASSES)
+    assert imported.record["order"] == "keys"
+    assert imported.record["keys_matched_by"] == "base name"
+    assert imported.record["checks"]["background"] == "'background', by name"
+    assert imported.record["checks"]["arrays_not_read"] == ["labels in run.npz"]
+    assert imported.record["mask"] == sorted(columns)
+    masked = scores.copy()
+    masked[:, 6] = -np.inf
+    assert imported.predictions.top1.tolist() == masked.argmax(axis=1).tolist()
+    assert np.isneginf(imported.dense[:, 6]).all()
+
+
+def test_percent_are_probabilities(tmp_path):
+    scores = np.exp(dense_logits())
+    percent = 100 * scores / scores.sum(axis=1, keepdims=True)
+    imported = read_dense(tmp_path, percent, order="filename")
+    assert imported.predictions.kind == "probabilities"
+    assert imported.predictions.scores.max() <= 1
+    assert imported.record["checks"]["scale"] == "percent"
+
+
+def test_nan_is_refused_and_left_out_when_forced(tmp_path):
+    scores = dense_logits()
+    scores[5, :], scores[9, 2] = np.nan, np.inf
+    with pytest.raises(InputError, match=r"row 6 holds the score nan \(2 rows"):
+        read_dense(tmp_path, scores, order="filename")
+    imported = read_dense(tmp_path, scores, order="filename", force=True)
+    assert imported.predictions.classes[5].tolist() == [-1] * 10
+    assert 2 not in imported.predictions.classes[9]
+    assert imported.record["checks"]["rows_with_nan"] == 2
+    assert len(imported.record["checks"]["forced_against"]) == 1
+    pair = save(
+        tmp_path, c=np.tile([1, 2], (200, 1)), s=np.where(np.arange(200)[:, None] == 7, np.nan, [[0.5, 0.1]])
+    )
+    forced = read_predictions(pair, many_items(), CLASSES, order="filename", force=True)
+    assert forced.predictions.classes[7].tolist() == [-1, -1]
+    assert forced.predictions.kind == "probabilities"
+
+
+# ---- pairs whose arrays are not what they seem
+
+
+def test_ranks_beside_classes_sort_them_the_lowest_first(tmp_path):
+    found = np.array([[4, 5, 6], [1, 2, 3], [7, 8, 9], [0, 1, 2]])
+    ranks = np.array([[3, 1, 2], [1, 2, 3], [2, 3, 1], [1, 3, 2]])
+    for scores in (ranks, ranks - 1, ranks.astype(np.float32)):
+        imported = read_predictions(save(tmp_path, found=found, ranks=scores), ITEMS, CLASSES, order="keys")
+        assert imported.predictions.classes.tolist() == [[5, 6, 4], [1, 2, 3], [9, 7, 8], [0, 2, 1]]
+        assert (imported.predictions.kind, imported.predictions.scores) == ("ranks", None)
+        assert imported.record["checks"]["scores_are_ranks"] is True
+
+
+def test_classes_stored_as_floats(tmp_path):
+    found = np.array([[4, 5], [1, 2], [7, 8], [0, 1]], np.float32)
+    alone = read_predictions(save(tmp_path, found=found), ITEMS, CLASSES, order="keys")
+    assert alone.predictions.classes.tolist() == found.tolist()
+    scores = np.array([[0.1, 0.7]] * 4)
+    pair = read_predictions(save(tmp_path, found=found, scores=scores), ITEMS, CLASSES, order="keys")
+    assert pair.predictions.top1.tolist() == [5, 2, 8, 1]
+
+
+# ---- class numbers that mean something else
+
+
+@pytest.mark.parametrize(
+    ("renumbered", "cause"),
+    [
+        (np.array(sorted(range(40), key=str)), "numbered 0, 1, 10, 11"),
+        (np.argsort(sorted(range(40), key=str)), "numbered 0, 1, 10, 11"),
+        (np.random.default_rng(5).permutation(40), "followed another class list"),
+    ],
+)
+def test_class_lists_in_another_order_are_named(renumbered, cause):
+    classes = make_class_list("forty", [f"n{i:02d}" for i in range(40)])
+    rng = np.random.default_rng(0)
+    labels = rng.integers(0, 40, 2000)
+    items = pl.DataFrame({"key": [f"{i:05d}" for i in range(2000)], "label": pl.Series(labels, dtype=pl.UInt32)})
+    right = np.where(rng.random(2000) < 0.8, labels, rng.integers(0, 40, 2000))
+    assert _read_order(items.with_row_index("item"), right, classes, order="keys").record["checks"]["top1"] > 0.75
+    with pytest.raises(InputError, match=cause):
+        _read_order(items.with_row_index("item"), renumbered[right], classes, order="keys")
+
+
+@pytest.mark.shared_data
+def test_published_predictions_in_every_wrong_order_are_refused_with_the_cause(shared_data, imagenet_items):
+    file = shared_data / "imagenet-val/predictions/resnet18_torchvision_top5ranked.npy"
+    right, classes = np.load(file).astype(np.int64), imagenet_1k()
+    # The development kit's numbers begin with these classes; the rest of the kit's order is made up here.
+    kit = [f"n{n:08d}" for n in (2119789, 2100735, 2110185, 2096294, 2102040, 2066245, 2509815, 2124075, 2417914)]
+    kit = [*kit, "n02123394"]
+    others = [wnid for wnid in np.random.default_rng(0).permutation(classes.ids) if wnid not in kit]
+    number = {wnid: place for place, wnid in enumerate([*kit, *others])}
+    as_ids = np.array([number[wnid] for wnid in classes.ids])
+    as_text = np.argsort(sorted(range(1000), key=str))
+    by_folder_number = imagenet_items.with_columns(folder=pl.col("label").cast(pl.String)).sort("folder", "key")
+    wrong = {
+        "lacks its first row": np.roll(right, -1, axis=0),
+        "one row too many": np.roll(right, 1, axis=0),
+        "--order filename": right[imagenet_items.sort("key")["item"].to_numpy()],
+        r"rows follow folders numbered 0, 1, 10": right[by_folder_number["item"].to_numpy()],
+        r"classes follow folders numbered 0, 1, 10": as_text[right],
+        "ILSVRC2012_IDs": as_ids[right],
+        "another class list": np.random.default_rng(1).permutation(1000)[right],
+        "rows belong to other images": np.random.default_rng(1).permutation(right),
+    }
+    for cause, rows in wrong.items():
+        with pytest.raises(InputError, match=cause):
+            _read_order(imagenet_items, rows, classes, order="imagefolder")
+
+
+# ---- tables and JSON as tools write them
+
+
+def write(tmp_path: Path, name: str, content) -> list[Path]:
+    file = tmp_path / name
+    file.write_text(content if isinstance(content, str) else json.dumps(content))
+    return [file]
+
+
+TOOLS = {
+    "torchvision": (
+        "run.csv",
+        "image,top1_class,top1_prob,top2_class,top2_prob,top3_class,top3_prob\n"
+        "b.png,4,0.6,5,0.2,1,0.1\na.png,2,0.3,,,,\n",
+    ),
+    "timm with names beside": (
+        "run.csv",
+        "filename,index_0,index_1,index_2,label_0,label_1,label_2,prob_0,prob_1,prob_2\n"
+        "b.png,4,5,1,fish,bird,cat,0.6,0.2,0.1\na.png,2,,,dog,,,0.3,,\n",
+    ),
+    "timm with lists as text": (
+        "run.csv",
+        'filename,index,prob\nb.png,"[4, 5, 1]","[0.6, 0.2, 0.1]"\na.png,[2],[ 0.3]\n',
+    ),
+    "numpy's lists as text": (
+        "run.tsv",
+        "filename\tindex\tprob\nb.png\t[4 5 1]\t[0.6 0.2 0.1]\na.png\t[2]\t[0.3]\n",
+    ),
+    "names in lists as text": (
+        "run.csv",
+        "filename,label,prob\nb.png,\"['n4', 'n5', 'n1']\",\"[0.6, 0.2, 0.1]\"\na.png,['n2'],[0.3]\n",
+    ),
+    "no header": ("run.csv", "b.png,4,5,1,0.6,0.2,0.1\na.png,2,,,0.3,,\n"),
+    "timm json": (
+        "run.json",
+        {"b.png": {"index": [4, 5, 1], "prob": [0.6, 0.2, 0.1]}, "a.png": {"index": [2], "prob": [0.3]}},
+    ),
+    "timm json-record": (
+        "run.json",
+        [
+            {"filename": "b.png", "index": [4, 5, 1], "prob": [0.6, 0.2, 0.1]},
+            {"filename": "a.png", "index": [2], "prob": [0.3]},
+        ],
+    ),
+    "timm json-split": (
+        "run.json",
+        {
+            "columns": ["filename", "index", "prob"],
+            "index": [0, 1],
+            "data": [["b.png", [4, 5, 1], [0.6, 0.2, 0.1]], ["a.png", [2], [0.3]]],
+        },
+    ),
+    "jsonl": (
+        "run.jsonl",
+        '{"file": "b.png", "classes": ["n4", "n5", "n1"], "scores": [0.6, 0.2, 0.1]}\n\n'
+        '{"file": "a.png", "classes": ["n2"], "scores": [0.3]}\n',
+    ),
+    "pipeline by key": (
+        "run.json",
+        {
+            "b.png": [{"score": 0.1, "label": "n1"}, {"score": 0.6, "label": "n4"}, {"score": 0.2, "label": "n5"}],
+            "a.png": [{"score": 0.3, "label": "n2"}],
+        },
+    ),
+    "pipeline in records": (
+        "run.jsonl",
+        '{"image": "b.png", "predictions": [{"label": "LABEL_4", "score": 0.6},'
+        ' {"label": "LABEL_5", "score": 0.2}, {"label": "LABEL_1", "score": 0.1}]}\n'
+        '{"image": "a.png", "predictions": [{"label": "LABEL_2", "score": 0.3}]}\n',
+    ),
+    "pairs": ("run.json", {"b.png": [["n4", 0.6], ["n5", 0.2], ["n1", 0.1]], "a.png": [["n2", 0.3]]}),
+    "scores by class": ("run.json", {"b.png": {"n1": 0.1, "n4": 0.6, "n5": 0.2}, "a.png": {"n2": 0.3}}),
+    "nested": ("run.json", {"results": [
+        {"key": "b.png", "output": {"n1": 0.1, "n4": 0.6, "n5": 0.2}}, {"key": "a.png", "output": {"n2": 0.3}}
+    ]}),
+    "background by name": ("run.json", {
+        "b.png": [["background", 0.05], ["n4", 0.6], ["n5", 0.2], ["n1", 0.1]], "a.png": [["n2", 0.3]]
+    }),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", TOOLS)
+def test_what_tools_write(tmp_path, name):
+    imported = read_predictions(write(tmp_path, *TOOLS[name]), ITEMS, CLASSES)
+    predictions = imported.predictions
+    assert predictions.items.tolist() == [1, 3]
+    assert predictions.classes[:, :3].tolist() == [[4, 5, 1], [2, -1, -1]]
+    np.testing.assert_allclose(predictions.scores[:, :3], [[0.6, 0.2, 0.1], [0.3, np.nan, np.nan]], rtol=1e-6)
+    assert predictions.kind == imported.record["scores"] == "probabilities"
+    assert imported.record["scores_over"] == "top-k"
+    assert ("background" in imported.record["checks"]) == name.startswith("background")
+
+
+RANKED = {
+    "long with ranks": ("run.csv", "key,class,rank\nb.png,n5,2\na.png,n2,1\nb.png,n4,1\nb.png,n1,3\n"),
+    "classes alone": ("run.json", {"b.png": ["n4", "n5", "n1"], "a.png": ["n2"]}),
+    "lines of records": ("run.jsonl", '{"key": "b.png", "preds": [4, 5, 1]}\n{"key": "a.png", "preds": [2]}\n'),
+}
+
+
+@pytest.mark.parametrize("name", RANKED)
+def test_ranks_without_scores(tmp_path, name):
+    predictions = read_predictions(write(tmp_path, *RANKED[name]), ITEMS, CLASSES).predictions
+    assert predictions.classes.tolist() == [[4, 5, 1], [2, -1, -1]]
+    assert (predictions.kind, predictions.scores) == ("ranks", None)
+
+
+def test_one_mistake_an_image_as_panels_publish_them(tmp_path):
+    content = {"b.png": {"top_prediction": 4, "failure category": "x"}, "a.png": {"top_prediction": 2}}
+    assert read_predictions(write(tmp_path, "m.json", content), ITEMS, CLASSES).predictions.top1.tolist() == [4, 2]
+
+
+@pytest.mark.parametrize("named", ["ids", "numbers", "logit_"])
+def test_a_table_with_a_column_a_class_is_dense(tmp_path, named):
+    scores = dense_logits()
+    names = {"ids": CLASSES.ids, "numbers": list(map(str, range(10))), "logit_": [f"logit_{i}" for i in range(10)]}
+    frame = pl.DataFrame({"filename": many_items()["key"], **dict(zip(names[named], scores.T, strict=True))})
+    imported = read_predictions(table(tmp_path, frame.sample(fraction=1, shuffle=True)), many_items(), CLASSES)
+    assert imported.predictions.top1.tolist() == scores.argmax(axis=1).tolist()
+    assert imported.record["format"] == "dense table"
+    np.testing.assert_array_equal(imported.dense, scores.astype(np.float16))
+
+
+def test_pipeline_output_without_keys_in_a_stated_order_with_all_names_in_a_row(tmp_path):
+    classes = make_class_list(
+        "birds", ["n0", "n1", "n2", "n3"], names=["crane", "crane", "maillot", "maillot"],
+        synonyms=[[], [], [], ["tank suit"]],
+    )  # fmt: skip
+    output = [[{"label": name, "score": 0.9}, {"label": "n1", "score": 0.1}] for name in
+              ("maillot", "maillot, tank suit", "n0", "LABEL_0")]  # fmt: skip
+    imported = read_predictions(write(tmp_path, "out.json", output), ITEMS, classes, order="keys")
+    assert imported.predictions.top1.tolist() == [2, 3, 0, 0]
+    assert imported.record["format"] == "pipeline output"
+    output[2][0]["label"] = "crane"
+    files = write(tmp_path, "out.json", output)
+    with pytest.raises(InputError, match="'crane' is that of n0 and n1, in 1 places"):
+        read_predictions(files, ITEMS, classes, order="keys")
+    forced = read_predictions(files, ITEMS, classes, order="keys", force=True)
+    assert forced.predictions.classes[2].tolist() == [1, -1]
+    assert forced.record["checks"]["ambiguous_names"] == {"crane": 1}
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "words"),
+    [
+        ("x.json", "{", ["x.json", "JSON"]),
+        ("x.json", "3", ["x.json"]),
+        ("x.json", "[]", ["no predictions"]),
+        ("x.jsonl", '{"key": "a.png", "pred": 1}\n{"key": ', ["JSON"]),
+        ("x.json", {"a.png": [["n1", 0.5]], "b.png": [["n2"]]}, ["entry of 'b.png'"]),
+        ("x.json", {"a.png": [["n1", 0.5]], "b.png": ["n2"]}, ["some entries have scores"]),
+        (
+            "x.json",
+            {"a.png": [{"label": "n1", "score": 0.5}], "b.png": [{"label": "whale", "score": 1}]},
+            ["whale"],
+        ),
+        ("x.json", [{"key": "a.png", "output": {"n1": 0.5}}, {"output": {"n1": 0.5}}], ["entry 2", "'key'"]),
+        ("x.csv", "key,class\na.png,n1\n,n2\n", ["row 2 has no key"]),
+    ],
+)
+def test_json_that_cannot_be_used(tmp_path, name, content, words):
+    with pytest.raises(InputError) as error:
+        read_predictions(write(tmp_path, name, content), ITEMS, CLASSES)
+    for word in words:
+        assert word in str(error.value)
+
+
+def test_keys_of_other_images_are_left_out_only_when_forced(tmp_path):
+    files = table(tmp_path, "key,class\na.png,n3\nz.png,n1\nb,n2\n")
+    with pytest.raises(InputError, match="--force leaves them out"):
+        read_predictions(files, ITEMS, CLASSES)
+    imported = read_predictions(files, ITEMS, CLASSES, force=True)
+    assert imported.predictions.items.tolist() == [1, 3]
+    assert imported.predictions.top1.tolist() == [2, 3]
+    assert imported.record["keys_matched_by"] == "stem"
+    assert imported.predictions.classes.shape == (2, 1)
