@@ -158,9 +158,7 @@ def _class_mean(
 # ---- intervals
 
 
-def wilson(
-    hits: ArrayLike, n: ArrayLike, confidence: float = 0.95
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+def wilson(hits: ArrayLike, n: ArrayLike, confidence: float = 0.95) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Wilson's score interval (low, high) of a proportion hits / n, elementwise; NaN where n = 0."""
     hits, n = np.asarray(hits, np.float64), np.asarray(n, np.float64)
     z = _z(confidence)

@@ -139,9 +139,7 @@ def _opened(data: bytes) -> Iterator[Image.Image]:
     except UnidentifiedImageError as error:
         raise ImageProblem("the file is not an image of a known format", "unreadable") from error
     except Image.DecompressionBombError as error:
-        raise ImageProblem(
-            f"the image has more than {MAX_PIXELS // 1_000_000} megapixels", "unreadable"
-        ) from error
+        raise ImageProblem(f"the image has more than {MAX_PIXELS // 1_000_000} megapixels", "unreadable") from error
     except Exception as error:
         raise ImageProblem(f"the image is damaged ({error})", "unreadable") from error
     with image:

@@ -93,9 +93,7 @@ def main() -> int:
     print(f"| outcomes, {len(label_sets)} label sets | 100 | 50,000 | {taken['outcomes of 100 runs']:.2f} |")
     memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
     print(f"\nPeak memory {memory:.2f} GB, of which the 100 runs themselves are held throughout.")
-    broken = [
-        f"{what}: {taken[what]:.2f} s > {budget} s" for what, budget in BUDGETS.items() if taken[what] > budget
-    ]
+    broken = [f"{what}: {taken[what]:.2f} s > {budget} s" for what, budget in BUDGETS.items() if taken[what] > budget]
     if memory > MEMORY_BUDGET_GB:
         broken.append(f"peak memory: {memory:.2f} GB > {MEMORY_BUDGET_GB} GB")
     print("\n".join(broken) or "Within every budget.")

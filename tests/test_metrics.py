@@ -185,9 +185,7 @@ def test_wilson_against_known_values():
 
 
 @settings(deadline=None)  # a shared machine may pause at any example
-@given(
-    st.integers(1, 5000).flatmap(lambda n: st.tuples(st.integers(0, n), st.just(n))), st.sampled_from([0.9, 0.95])
-)
+@given(st.integers(1, 5000).flatmap(lambda n: st.tuples(st.integers(0, n), st.just(n))), st.sampled_from([0.9, 0.95]))
 def test_wilson_equals_scipy(pair, confidence):
     hits, n = pair
     expected = binomtest(hits, n).proportion_ci(confidence, method="wilson")
@@ -265,18 +263,14 @@ def test_accuracies_equal_a_plain_loop(case, absent, unclear):
     if absent == "unjudged":
         assert micro.n_unjudged == sum(unjudged)
         assert micro.bound_high == ((sum(right) + sum(unjudged)) / len(right) if right else None)
-    mean = class_mean_accuracy(
-        predictions, labels, np.array(truth, np.int32), n_classes=n_classes, unclear=unclear
-    )
+    mean = class_mean_accuracy(predictions, labels, np.array(truth, np.int32), n_classes=n_classes, unclear=unclear)
     assert mean.n == sum(map(len, by_class.values()))
     if not by_class:
         assert mean.value is None
         return
     assert mean.value == pytest.approx(np.mean([np.mean(hits) for hits in by_class.values()]))
     assert mean.n_single == sum(len(hits) == 1 for hits in by_class.values())
-    variance = (
-        sum(np.var(hits) / (len(hits) - 1) for hits in by_class.values() if len(hits) > 1) / len(by_class) ** 2
-    )
+    variance = sum(np.var(hits) / (len(hits) - 1) for hits in by_class.values() if len(hits) > 1) / len(by_class) ** 2
     if mean.n_single < len(by_class):
         half = 1.959963984540054 * np.sqrt(variance)
         assert (mean.low, mean.high) == pytest.approx((max(0, mean.value - half), min(1, mean.value + half)))

@@ -154,9 +154,7 @@ def _as_text(values: pl.Series, where: str) -> pl.Series:
         numbers = values.fill_nan(None)
         if not bool((numbers.drop_nulls() == numbers.drop_nulls().round(0)).all()):
             row = int((numbers != numbers.round(0)).arg_true()[0])
-            raise InputError(
-                f"{where}, row {row + 1}: {values[row]} is no class; give ids, whole numbers or names."
-            )
+            raise InputError(f"{where}, row {row + 1}: {values[row]} is no class; give ids, whole numbers or names.")
         values = numbers.cast(pl.Int64, strict=False)
     elif dtype.is_nested() or dtype.is_temporal() or dtype in (pl.Binary, pl.Boolean):
         raise InputError(f"{where}: a column of type {dtype} holds no classes; give ids, indices or names.")
@@ -205,9 +203,7 @@ def _timm_text(file: str) -> str:
         path = Path(folder) / "data" / "_info" / file
         if path.is_file():
             return path.read_text(encoding="utf-8")
-    raise InputError(
-        f"The package timm, which holds {file}, is not installed; install it with `pip install timm`."
-    )
+    raise InputError(f"The package timm, which holds {file}, is not installed; install it with `pip install timm`.")
 
 
 @cache
@@ -232,9 +228,7 @@ def class_list(name_or_path: str) -> ClassList:
         return imagenet_1k()
     path = Path(name_or_path)
     if not path.is_file():
-        raise InputError(
-            f"No class list {name_or_path!r}: give {IMAGENET_1K} or a CSV, Parquet, JSON or TXT file."
-        )
+        raise InputError(f"No class list {name_or_path!r}: give {IMAGENET_1K} or a CSV, Parquet, JSON or TXT file.")
     return read_class_list(path)
 
 

@@ -54,9 +54,7 @@ def _published() -> list[list[int]]:
     spec = importlib.util.find_spec("timm")
     path = Path(spec.origin).parent / "data/_info/imagenet_real_labels.json" if spec and spec.origin else None
     if path is None or not path.is_file():
-        raise WorkspaceError(
-            "The ReaL labels come with timm, which is not installed here. Run `pip install timm`."
-        )
+        raise WorkspaceError("The ReaL labels come with timm, which is not installed here. Run `pip install timm`.")
     labels: list[list[int]] = json.loads(path.read_text())
     if len(labels) != N_IMAGES:
         raise WorkspaceError(f"timm's ReaL labels hold {len(labels):,} images, not {N_IMAGES:,}: {path}")

@@ -158,9 +158,7 @@ def _read_dense(name: str, scores: NDArray[np.floating], classes: ClassList) -> 
     )
 
 
-def _refuse_nan(
-    scores: NDArray[np.floating], name: str, first_row: int = 0, keys: pl.Series | None = None
-) -> None:
+def _refuse_nan(scores: NDArray[np.floating], name: str, first_row: int = 0, keys: pl.Series | None = None) -> None:
     # Minus infinity is the score of a class that was masked out.
     bad = np.isnan(scores) | (scores == np.inf)
     if bad.any():

@@ -193,9 +193,7 @@ def test_all_components_work_in_a_browser(address: str, theme: str, tmp_path: Pa
         page = browser.new_context(color_scheme=theme, viewport={"width": 1280, "height": 900}).new_page()  # type: ignore[arg-type]
         page.on(
             "console",
-            lambda m: (
-                complaints.append(m.text) if m.type == "error" and "/img/" not in m.location["url"] else None
-            ),
+            lambda m: complaints.append(m.text) if m.type == "error" and "/img/" not in m.location["url"] else None,
         )
         page.on("pageerror", lambda error: complaints.append(str(error)))
         page.on(

@@ -93,9 +93,7 @@ def test_escaped_text_is_one_paragraph_of_exactly_its_characters(text: str) -> N
     assert shown.replace("\u2060", "").split() == plain.replace("\u2060", "").split()
 
 
-@pytest.mark.parametrize(
-    "text", ["https://evil.example", "www.evil.example", "HTTP://evil.example", "a@evil.example"]
-)
+@pytest.mark.parametrize("text", ["https://evil.example", "www.evil.example", "HTTP://evil.example", "a@evil.example"])
 def test_addresses_are_broken_for_those_who_make_links_of_finished_text(text: str) -> None:
     assert "\u2060" in md_escape(text)
 

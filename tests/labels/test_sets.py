@@ -127,12 +127,8 @@ def test_lookup_equals_a_plain_loop(triples, queries):
         expected.append(min(said, default=ABSENT))
     items, classes = np.array(queries).T
     assert labels.states(items, classes).tolist() == expected
-    assert labels.states(items, np.stack([classes, classes], axis=1)).tolist() == [
-        [code, code] for code in expected
-    ]
+    assert labels.states(items, np.stack([classes, classes], axis=1)).tolist() == [[code, code] for code in expected]
     scored = [any(i == item and state != "rejected" for i, _, state in triples) for item in range(9)]
     assert labels.scored(np.arange(9)).tolist() == scored
-    assert labels.conflicts == len(
-        {i for i, c, s in triples for j, d, t in triples if (i, c) == (j, d) and s != t}
-    )
+    assert labels.conflicts == len({i for i, c, s in triples for j, d, t in triples if (i, c) == (j, d) and s != t})
     assert labels.labels.schema["state"] == STATES
