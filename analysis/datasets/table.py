@@ -199,5 +199,9 @@ def _metadata(frame: pl.DataFrame) -> pl.DataFrame:
         while new != name and new in frame.columns:
             new = f"table_{new}"
         names[name] = new
-    nested = [pl.col(name).map_elements(str, pl.String) for name, kind in frame.schema.items() if kind.is_nested()]
+    nested = [
+        pl.Series(name, [None if value is None else str(value) for value in frame[name].to_list()], dtype=pl.String)
+        for name, kind in frame.schema.items()
+        if kind.is_nested()
+    ]
     return frame.with_columns(nested).drop(cs.binary() | cs.object()).rename(names, strict=False)
