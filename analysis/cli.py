@@ -267,6 +267,3 @@ def main() -> None:
     except ErrataError as error:
         say(f"errata: {error}")
         sys.exit(1)
-    except KeyboardInterrupt:
-        say("Stopped. What was finished is kept; the same command goes on from there.")
-        sys.exit(130)

@@ -19,11 +19,10 @@ from typing import Literal
 import numpy as np
 from PIL import Image, ImageCms, ImageOps, UnidentifiedImageError
 
+from analysis.datasets.scan import MAX_BYTES, MAX_PIXELS
 from analysis.errors import ErrataError
 
 SIZES = (96, 160, 320, 640)
-MAX_PIXELS = 80_000_000
-MAX_BYTES = 256_000_000
 
 _FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF")
 _SENT_AS_THEY_ARE = {"JPEG": "image/jpeg", "PNG": "image/png", "WEBP": "image/webp", "GIF": "image/gif"}

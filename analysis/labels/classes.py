@@ -195,8 +195,8 @@ def class_list_of(ids: Iterable[str], *, name: str) -> ClassList:
     return make_class_list(name, ids)
 
 
-def _timm_text(file: str) -> str:
-    """A text of timm's package data, read by its path: importing timm would import torch."""
+def timm_text(file: str) -> str:
+    """A file of timm's package data, read by its path: importing timm would import torch, which the web must not."""
     spec = importlib.util.find_spec("timm")  # of a top-level package: runs none of its code
     folders = (spec.submodule_search_locations if spec else None) or []
     for folder in folders:
@@ -210,7 +210,7 @@ def _timm_text(file: str) -> str:
 def wordnet_words() -> tuple[dict[str, list[str]], dict[str, str]]:
     """WordNet's lemmas and gloss by wnid, for the 21,843 nouns of ImageNet; from timm's package data."""
     lemmas, glosses = (
-        dict(line.split("\t", 1) for line in _timm_text(f"imagenet_synset_to_{what}.txt").splitlines())
+        dict(line.split("\t", 1) for line in timm_text(f"imagenet_synset_to_{what}.txt").splitlines())
         for what in ("lemma", "definition")
     )
     return {wnid: text.split(", ") for wnid, text in lemmas.items()}, glosses
@@ -219,7 +219,7 @@ def wordnet_words() -> tuple[dict[str, list[str]], dict[str, str]]:
 @cache
 def imagenet_1k() -> ClassList:
     """The 1,000 classes of ILSVRC 2012: ids are the sorted wnids, names their first lemma."""
-    return make_class_list(IMAGENET_1K, _timm_text("imagenet_synsets.txt").split())
+    return make_class_list(IMAGENET_1K, timm_text("imagenet_synsets.txt").split())
 
 
 def class_list(name_or_path: str) -> ClassList:

@@ -12,6 +12,7 @@ from analysis.labels.sets import (
     UNCLEAR,
     VALID,
     LabelSet,
+    counts_as_valid,
     label_set,
     original,
     resolve_states,
@@ -53,8 +54,9 @@ def test_class_minus_one_is_absent_next_to_the_largest_class_index():
 
 def test_unclear_counts_as_valid_only_if_lenient():
     labels = label_set("x", rows((0, 1, "unclear"), (0, 2, "valid"), (0, 3, "rejected")), known(0), absent="wrong")
-    assert labels.valid_mask([0, 0, 0], [1, 2, 3]).tolist() == [True, True, False]
-    assert labels.valid_mask([0, 0, 0], [1, 2, 3], unclear="strict").tolist() == [False, True, False]
+    states = labels.states([0, 0, 0], [1, 2, 3])
+    assert counts_as_valid(states, "lenient").tolist() == [True, True, False]
+    assert counts_as_valid(states, "strict").tolist() == [False, True, False]
 
 
 def test_empty_sets_and_items_said_not_to_count_are_not_scored():
