@@ -132,7 +132,7 @@ def next_steps(workspace: Workspace) -> list[Step]:
             steps.append(Step(f"Run {run.name} is stale ({reason}).", _again(run, ws)))
     for name in workspace.label_set_names()[1:]:
         if reason := workspace.stale(workspace.label_artefact(name)):
-            again = f"errata labels import {ws} {shlex.quote(name)} FILE"
+            again = f"errata labels import {ws} {_argument(name)} FILE"
             steps.append(Step(f"Label set {name} is stale ({reason}).", again))
     if not workspace.run_names():
         command = f"errata evaluate {ws} timm:resnet50.a1_in1k" if pixels else f"errata runs import {ws} NAME FILE"
@@ -150,17 +150,25 @@ def next_steps(workspace: Workspace) -> list[Step]:
         steps.append(Step("There is no map yet.", f"errata space build {ws} {encoder}"))
     if len(workspace.label_set_names()) == 1:
         steps.append(Step("There is one label set only.", f"errata labels import {ws} NAME FILE"))
-    return steps
+    # Two runs of one evaluation are made again by one command.
+    return list({step.command: step for step in reversed(steps)}.values())[::-1]
 
 
 def _again(run: Run, ws: str) -> str:
     """The command that makes a run again."""
     asked = run.manifest.get("asked")
     if asked is None:
-        return f"errata runs import {ws} {shlex.quote(run.name)} FILE"
-    options = [f"--among {asked['among']}"] if asked["among"] != "all" else []
-    options += [f"--name {shlex.quote(asked['name'])}"] if asked["name"] else []
-    return " ".join([f"errata evaluate {ws} {shlex.quote(run.manifest['reference'])}", *options])
+        return f"errata runs import {ws} {_argument(run.name)} FILE"
+    seen = run.manifest.get("seen_in_training", "unknown")
+    options = {"among": asked["among"], "scores": asked["scores"], "name": asked["name"], "seen": seen}
+    usual = {"among": "all", "scores": "auto", "name": None, "seen": "unknown"}
+    given = [f"--{key} {shlex.quote(value)}" for key, value in options.items() if value != usual[key]]
+    return " ".join(["errata evaluate", ws, *given, _argument(run.manifest["reference"])])
+
+
+def _argument(text: str) -> str:
+    """A name as a shell takes it for one argument, not for an option."""
+    return f"-- {shlex.quote(text)}" if text.startswith("-") else shlex.quote(text)
 
 
 def run_table(workspace: Workspace) -> pl.DataFrame:
