@@ -25,6 +25,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+import polars as pl
 from filelock import FileLock, Timeout
 
 from analysis.errors import ErrataError, InputError, LockedError, WorkspaceError
@@ -82,6 +83,12 @@ def write_atomically(path: Path, data: bytes) -> None:
             temporary.unlink(missing_ok=True)
         raise
     _flush(path.parent)
+
+
+def write_parquet(frame: pl.DataFrame, path: Path) -> None:
+    """Write a frame; through Python's file, so that a full disk is an OSError like any other."""
+    with path.open("wb") as file:
+        frame.write_parquet(file)
 
 
 def _flush(path: Path) -> None:
@@ -142,8 +149,13 @@ def open_artefact(home: Path, kind: str, version_name: str | None = None) -> Art
     folder = home / name
     try:
         manifest = json.loads((folder / f"{kind}.json").read_text())
+        if manifest["format"] > FORMAT:
+            raise WorkspaceError(
+                f"{home.name} is of format {manifest['format']}, and this version of Errata reads up to {FORMAT}. "
+                f"Upgrade Errata (pip install -U errata)."
+            )
         sizes = {file: (folder / file).stat().st_size for file in manifest["files"]}
-    except (OSError, ValueError, KeyError) as error:
+    except (OSError, ValueError, KeyError, TypeError) as error:
         raise WorkspaceError(
             f"Version {name} of {home.name} is damaged ({error}). Restore the folder {folder} from a backup, "
             f"or make it again."
@@ -162,11 +174,11 @@ def staging(home: Path) -> Iterator[Path]:
     """A private folder to write a version's files into; whatever is left in it at the end is removed."""
     home.mkdir(parents=True, exist_ok=True)
     folder = home / f"{_STAGING}{uuid.uuid4().hex}"
-    folder.mkdir()
     # Held as long as the writer lives, so that `sweep` can tell a dead writer's folder from a live one's.
     alive = FileLock(f"{folder}.lock")
     alive.acquire()
     try:
+        folder.mkdir()
         yield folder
     except OSError as error:
         raise explained(error, home) from error
@@ -242,7 +254,7 @@ def publish(
     write_atomically(staged / f"{kind}.json", json.dumps(manifest, indent=1, default=str).encode())
     with publishing(home, lock_seconds):
         check()
-        number = 1 + max((int(path.name[:4]) for path in versions(home)), default=0)
+        number = 1 + max(map(_number, versions(home)), default=0)
         folder = home / f"{number:04d}-{content.hexdigest()}"
         staged.rename(folder)
         _flush(home)
@@ -254,7 +266,12 @@ def versions(home: Path) -> list[Path]:
     """Every version at `home`, the oldest first, whether it ever became current or not."""
     if not home.is_dir():
         return []
-    return sorted(path for path in home.iterdir() if re.fullmatch(r"\d{4,}-[0-9a-f]{8}", path.name))
+    found = (path for path in home.iterdir() if re.fullmatch(r"\d{4,}-[0-9a-f]{8}", path.name))
+    return sorted(found, key=_number)
+
+
+def _number(version: Path) -> int:
+    return int(version.name.partition("-")[0])
 
 
 def sweep(home: Path, keep: int = 1) -> list[Path]:

@@ -125,9 +125,7 @@ def evaluate(
     ] = "auto",
     among: Annotated[
         Literal["all", "present", "both"],
-        typer.Option(
-            help="Classes that compete: all of the model's, those present in the dataset, or a run of each."
-        ),
+        typer.Option(help="Classes that compete: all of the model's, those present in the dataset, or a run of each."),
     ] = "all",
     seen: Annotated[
         Literal["yes", "no", "unknown"], typer.Option(help="Whether the model was trained on these images.")
@@ -143,8 +141,8 @@ def evaluate(
     )
     with progress_bars() as progress:
         for run in evaluate_models(Workspace.open(workspace), models, options, progress=progress):
-            made = run.manifest
-            say(f"{run.name}: {made['n']:,} items on {made['device']} in {made['seconds']:.0f} s.")
+            made = run.manifest["inference"]
+            say(f"{run.name}: {run.manifest['n']:,} items on {made['device']} in {made['seconds']:.0f} s.")
 
 
 @app.command()
@@ -269,6 +267,3 @@ def main() -> None:
     except ErrataError as error:
         say(f"errata: {error}")
         sys.exit(1)
-    except KeyboardInterrupt:
-        say("Stopped. What was finished is kept; the same command goes on from there.")
-        sys.exit(130)

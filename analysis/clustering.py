@@ -263,9 +263,7 @@ def describe(
     return pl.DataFrame(rows, schema=DESCRIPTION_SCHEMA, orient="row")
 
 
-def _description(
-    node: int, rows: NDArray[np.uint32], vectors: Vectors, labels: NDArray[np.integer], k: int
-) -> tuple:
+def _description(node: int, rows: NDArray[np.uint32], vectors: Vectors, labels: NDArray[np.integer], k: int) -> tuple:
     blocks = [rows[start : start + BLOCK] for start in range(0, len(rows), BLOCK)]
     mean = np.sum([vectors[block].sum(axis=0, dtype=np.float64) for block in blocks], axis=0) / len(rows)
     length = float(np.linalg.norm(mean))
@@ -291,9 +289,7 @@ def _told(nodes: Sequence[int] | NDArray[np.integer], progress: Progress) -> Ite
     progress("describing clusters", len(nodes), len(nodes))
 
 
-def _nearest_centre(
-    vectors: Vectors, centres: NDArray[np.float32], progress: Progress = silent
-) -> NDArray[np.int64]:
+def _nearest_centre(vectors: Vectors, centres: NDArray[np.float32], progress: Progress = silent) -> NDArray[np.int64]:
     nearest = np.empty(len(vectors), dtype=np.int64)
     for start in range(0, len(vectors), BLOCK):
         progress("assigning to clusters", start, len(vectors))

@@ -10,7 +10,7 @@ import polars as pl
 
 from analysis import datasets
 from analysis import items as item_table
-from analysis.artefacts import FORMAT, current_version, publish, staging, write_atomically
+from analysis.artefacts import FORMAT, current_version, publish, staging, write_atomically, write_parquet
 from analysis.datasets import DatasetOptions, Listing
 from analysis.datasets.scan import scan
 from analysis.errors import InputError, StaleInputError, WorkspaceError
@@ -124,7 +124,7 @@ def write_dataset(
     else:
         config = {"format": FORMAT, "uuid": str(uuid.uuid4()), "name": name or path.name}
     if before is None:
-        merged, changes = items, item_table.Changes(items.height, 0, 0, 0)
+        merged, changes = items, item_table.Changes(items.height, 0, 0, 0, 0)
     else:
         merged_classes = item_table.merge_classes(before.classes(), classes)
         items = _renumber_labels(items, classes, merged_classes)
@@ -144,11 +144,9 @@ def write_dataset(
             )
 
     with staging(path / DATASET) as folder:
-        merged.write_parquet(folder / "items.parquet")
-        classes.frame.write_parquet(folder / "classes.parquet")
-        problems.select(pl.col("key").cast(pl.String), pl.col("reason").cast(pl.String)).write_parquet(
-            folder / "problems.parquet"
-        )
+        write_parquet(merged, folder / "items.parquet")
+        write_parquet(classes.frame, folder / "classes.parquet")
+        write_parquet(problems.select(pl.col("key", "reason").cast(pl.String)), folder / "problems.parquet")
         publish(
             path / DATASET,
             folder,

@@ -31,7 +31,7 @@ class Guess:
     score: float | None
     probability: float | None
     state: str
-    """valid, unclear, rejected, wrong or unjudged under the label set asked for."""
+    """valid, unclear, rejected, wrong, unjudged or (where the item is) not scored, under the label set asked for."""
 
 
 @dataclass(frozen=True)
@@ -92,9 +92,8 @@ def _run_row(workspace: Workspace, run: Run, item: int, labels: str) -> RunRow:
     label_set = workspace.labels(labels)
     at = np.array([item], np.uint32)
     states = label_set.states(at, classes[None, :])[0]
-    open_item = label_set.absent == "unjudged" and bool(
-        label_set.scored(at)[0] and not label_set.exhaustive(at)[0]
-    )
+    scored, exhaustive = bool(label_set.scored(at)[0]), bool(label_set.exhaustive(at)[0])
+    unsaid = "unjudged" if label_set.absent == "unjudged" and not exhaustive else "wrong"
     guesses = []
     for rank, index in enumerate(classes):
         if index < 0:
@@ -103,7 +102,7 @@ def _run_row(workspace: Workspace, run: Run, item: int, labels: str) -> RunRow:
         probability = score if predictions.kind == "probabilities" else None
         if predictions.kind == "logits" and predictions.logsumexp is not None and score is not None:
             probability = float(np.exp(score - predictions.logsumexp[place]))
-        state = STATE_NAMES.get(int(states[rank]), "unjudged" if open_item else "wrong")
+        state = STATE_NAMES.get(int(states[rank]), unsaid) if scored else "not scored"
         guesses.append(Guess(int(index), score, probability, state))
     return RunRow(run.name, predictions.kind, guesses)
 
@@ -116,10 +115,11 @@ def neighbours(index: SpaceIndex, item: int, k: int) -> list[tuple[int, float]]:
     return [(int(i), float(s)) for i, s in zip(items, similarities, strict=True) if i != NO_ITEM]
 
 
-def exemplars(frame: pl.DataFrame, classes: list[int], k: int = 3) -> dict[int, list[int]]:
+def exemplars(frame: pl.DataFrame, classes: list[int], k: int) -> dict[int, list[int]]:
     """Up to k items for each class (index) to hold a mistake against, from a lens frame.
 
-    Items that carry the class as original label, those first that the run has right and is surest of.
+    Items that carry the class as original label, those first that the run has right and is surest of. Ask for one
+    more than is shown: the mistake itself may be among them.
     """
     chosen = (
         frame.filter(pl.col("target").is_in(classes), pl.col("problem").is_null())

@@ -2,16 +2,19 @@
 
 import shutil
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import polars as pl
+from filelock import FileLock, Timeout
 from numpy.typing import NDArray
 
 from analysis import models
-from analysis.errors import InputError
+from analysis.artefacts import slug, write_parquet
+from analysis.errors import InputError, LockedError
 from analysis.labels.classes import ClassList
 from analysis.models.predictions import Predictions
 from analysis.progress import Progress, silent
@@ -23,6 +26,7 @@ if TYPE_CHECKING:  # torch is loaded when a model is
     from analysis.inference import InferenceResult
     from analysis.models.loaded import LoadedModel
 
+PRESENT = "present"
 DENSE_UP_TO = 200_000
 """Items up to which dense scores are kept by default; 1.28 million x 1,000 in float16 are 2.6 GB a run."""
 
@@ -63,13 +67,15 @@ def evaluate(
         models.resolve(reference)
     runs = []
     for reference in references:
+        workspace = workspace.reopened()
         if options.skip_fresh and (there := _fresh_runs(workspace, reference, options)):
             runs += there
             continue
-        model = _load(workspace, reference, workspace.classes(), options.device, progress)
-        if not model.outputs:
-            raise InputError(f"{reference} only encodes images; `errata space build` takes it.")
-        runs += _evaluate_one(workspace, model, options, progress)
+        with _alone(workspace, reference) as shards:
+            model = _load(workspace, reference, workspace.classes(), options.device, progress)
+            if not model.outputs:
+                raise InputError(f"{reference} only encodes images; `errata space build` takes it.")
+            runs += _evaluate_one(workspace, model, shards, options, progress)
     return runs
 
 
@@ -77,16 +83,31 @@ def embed(workspace: Workspace, reference: str, *, device: str = "auto", progres
     """Make the vectors of a model's space without publishing a run."""
     from analysis.inference import InferenceOptions, infer
 
-    # Without classes: a zero-shot model need not build its classifier to encode images.
-    model = _load(workspace, reference, None, device, progress)
-    wanted = InferenceOptions(scores="topk")
-    result = infer(model, _readable(workspace), _image_root(workspace), workspace.partial, wanted, progress)
-    _publish_space(workspace, reference, result, model, progress)
-    shutil.rmtree(result.folder, ignore_errors=True)
+    with _alone(workspace, reference) as shards:
+        # Without classes: a zero-shot model need not build its classifier to encode images.
+        model = _load(workspace, reference, None, device, progress)
+        wanted = InferenceOptions(scores="topk")
+        result = infer(model, _readable(workspace), _image_root(workspace), shards, wanted, progress)
+        _publish_space(workspace, reference, result, model, progress)
+        shutil.rmtree(result.folder, ignore_errors=True)
+
+
+@contextmanager
+def _alone(workspace: Workspace, reference: str) -> Iterator[Path]:
+    """The folder for the model's finished shards, which one process at a time works in."""
+    folder = workspace.partial / slug(reference)
+    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        with FileLock(f"{folder}.lock", timeout=0):
+            yield folder
+    except Timeout as error:
+        raise LockedError(
+            f"Another process is running {reference} over {workspace.name}. Wait for it to end, then try again."
+        ) from error
 
 
 def _evaluate_one(
-    workspace: Workspace, model: "LoadedModel", options: EvaluateOptions, progress: Progress
+    workspace: Workspace, model: "LoadedModel", shards: Path, options: EvaluateOptions, progress: Progress
 ) -> list[Run]:
     from analysis.inference import InferenceOptions, infer
 
@@ -99,7 +120,7 @@ def _evaluate_one(
         scores="full" if dense else "topk",
         masks={name: outputs for name, outputs in competing.items() if outputs is not None},
     )
-    result = infer(model, items, _image_root(workspace), workspace.partial, wanted, progress)
+    result = infer(model, items, _image_root(workspace), shards, wanted, progress)
     index = model.class_indices(workspace.classes().ids)
     name = options.name or model.reference
     runs: list[Run] = []
@@ -115,16 +136,16 @@ def _evaluate_one(
             workspace.publish_run(
                 f"{name} ({n_outputs} classes)" if runs else name,
                 _in_class_list(result.predictions(None if outputs is None else among), index),
-                inputs=("images", "classes"),
+                inputs=("images", "classes", "labels") if among == PRESENT else ("images", "classes"),
                 details={
                     "source": "evaluate",
                     "reference": model.reference,
-                    "among": among,
-                    "outputs": n_outputs,
-                    "n_classes": len(workspace.classes()),
+                    "asked": {"name": options.name, "among": options.among, "scores": options.scores},
+                    "competing": "all" if outputs is None else index[outputs].tolist(),
+                    "competing_because": among,
                     "dense_scores_of": (runs[0].name if runs else name) if dense else None,
-                    **result.manifest,
                     "seen_in_training": options.seen,
+                    "inference": result.manifest,
                 },
                 fill=write,
             )
@@ -146,10 +167,8 @@ def _competing(workspace: Workspace, model: "LoadedModel", among: str) -> dict[s
     if among == "all" or len(present) == len(known):
         return every
     if not len(present):
-        raise InputError(
-            "No item has an original label of a class that the model knows; evaluate among all classes."
-        )
-    return {"present": present} if among == "present" else {**every, "present": present}
+        raise InputError("No item has an original label of a class that the model knows; evaluate among all classes.")
+    return {PRESENT: present} if among == "present" else {**every, PRESENT: present}
 
 
 def _in_class_list(predictions: Predictions, index: NDArray[np.int32]) -> Predictions:
@@ -162,22 +181,19 @@ def _write_extras(
     folder: Path, result: "InferenceResult", index: NDArray[np.int32], workspace: Workspace, dense: bool
 ) -> None:
     """Problems, and dense scores (n, C) in the class list's order; -inf where the model has no such output."""
-    result.problems().write_parquet(folder / "problems.parquet")
+    write_parquet(result.problems(), folder / "problems.parquet")
     if not dense:
         return
     known = index >= 0
     n = sum(len(shard.items) for shard in result.shards())
-    scores = np.lib.format.open_memmap(
-        folder / "scores.f16.npy", mode="w+", dtype=np.float16, shape=(n, len(workspace.classes()))
-    )
-    row = 0
-    for shard in result.shards():
-        rows = slice(row, row + len(shard.items))
-        scores[rows] = -np.inf
-        if shard.logits is not None:
-            scores[rows, index[known]] = shard.logits[:, known]
-        row = rows.stop
-    scores.flush()
+    with (folder / "scores.f16.npy").open("wb") as file:
+        shape = (n, len(workspace.classes()))
+        np.lib.format.write_array_header_1_0(file, {"descr": "<f2", "fortran_order": False, "shape": shape})
+        for shard in result.shards():
+            rows = np.full((len(shard.items), shape[1]), -np.inf, dtype="<f2")
+            if shard.logits is not None:
+                rows[:, index[known]] = shard.logits[:, known]
+            file.write(rows.tobytes())
 
 
 def _publish_space(
@@ -205,11 +221,14 @@ def _load(
 
 def _fresh_runs(workspace: Workspace, reference: str, options: EvaluateOptions) -> list[Run]:
     """The runs of this model that are there and fresh, empty when one that was asked for is not."""
-    workspace = workspace.reopened()
-    runs = [run for run in workspace.runs() if run.manifest.get("reference") == reference]
-    there = {run.manifest["among"] for run in runs if workspace.stale(run) is None}
-    wanted = {"all", "present"} if options.among == "both" else {options.among}
-    return runs if wanted <= there and has_fresh_vectors(workspace, reference) else []
+    asked = {"name": options.name, "among": options.among, "scores": options.scores}
+    runs = [
+        run
+        for run in workspace.runs()
+        if run.manifest.get("reference") == reference and run.manifest.get("asked") == asked
+    ]
+    fresh = all(workspace.stale(run) is None for run in runs)
+    return runs if fresh and has_fresh_vectors(workspace, reference) else []
 
 
 def _readable(workspace: Workspace) -> pl.DataFrame:

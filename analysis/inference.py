@@ -136,9 +136,7 @@ def infer(
     if items.is_empty():
         raise InputError("There are no items to run the model on.")
     numbers = items["item"].to_numpy()
-    pictures = Pictures(
-        root, items["path"].to_list(), items["hash"].to_list(), model.transform, model.preprocessing
-    )
+    pictures = Pictures(root, items["path"].to_list(), items["hash"].to_list(), model.transform, model.preprocessing)
     folder = shards / _fingerprint(model, items, options, masks)
     folder.mkdir(parents=True, exist_ok=True)
     workers = options.workers or default_workers(model.device)
@@ -197,9 +195,7 @@ def _checked_masks(
         if outputs.ndim != 1 or outputs.dtype.kind not in "iu" or len(outputs) == 0:
             raise InputError(f"The mask {name!r} must be a list of output numbers, at least one.")
         if outputs.min() < 0 or outputs.max() >= model.outputs:
-            raise InputError(
-                f"The mask {name!r} names outputs that {model.reference} has not: it has {model.outputs}."
-            )
+            raise InputError(f"The mask {name!r} names outputs that {model.reference} has not: it has {model.outputs}.")
         if len(np.unique(outputs)) < len(outputs):
             raise InputError(f"The mask {name!r} names an output twice.")
         checked[name] = np.sort(outputs).astype(np.int64)

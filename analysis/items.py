@@ -26,6 +26,14 @@ SCHEMA: dict[str, pl.DataType] = {
     "missing": pl.Boolean(),
     "problem": pl.String(),
 }
+LENS_COLUMNS = (
+    "class", "predicted", "target", "prediction", "outcome", "confidence", "right", "unjudged", "cluster",
+)  # fmt: skip
+"""What a lens (analysis/lens.py) adds to an item."""
+
+RESERVED = frozenset({*SCHEMA, *LENS_COLUMNS})
+"""Names that a dataset's own columns cannot have."""
+
 SCANNED = ("width", "height", "bytes", "hash", "problem")
 
 
@@ -37,9 +45,16 @@ class Changes:
     missing: int
     returned: int
     changed: int
+    relabelled: int
 
     def __str__(self) -> str:
-        parts = {"new": self.added, "gone": self.missing, "back": self.returned, "changed": self.changed}
+        parts = {
+            "new": self.added,
+            "gone": self.missing,
+            "back": self.returned,
+            "changed": self.changed,
+            "relabelled": self.relabelled,
+        }
         return ", ".join(f"{count:,} {word}" for word, count in parts.items() if count) or "nothing changed"
 
 
@@ -65,14 +80,15 @@ def merge(old: pl.DataFrame, new: pl.DataFrame) -> tuple[pl.DataFrame, Changes]:
     gone = old.join(new, on="key", how="anti")
     parts = (known, gone.with_columns(missing=pl.lit(True)), fresh)
     merged = pl.concat([_shaped(part) for part in parts], how="diagonal_relaxed").sort("item")
-    before = known.select("item", "hash").join(
-        old.select("item", "missing", old_hash=pl.col("hash")), on="item", how="left"
+    before = known.select("item", "hash", "label").join(
+        old.select("item", "missing", old_hash=pl.col("hash"), old_label=pl.col("label")), on="item", how="left"
     )
     changes = Changes(
         added=fresh.height,
         missing=gone.filter(~pl.col("missing")).height,
         returned=int(before["missing"].sum()),
         changed=before.filter(pl.col("hash").ne_missing(pl.col("old_hash"))).height,
+        relabelled=before.filter(pl.col("label").ne_missing(pl.col("old_label"))).height,
     )
     return _shaped(merged), changes
 
@@ -96,7 +112,7 @@ def merge_classes(old: ClassList, new: ClassList) -> ClassList:
 
 
 def fingerprints(items: pl.DataFrame, classes: ClassList) -> dict[str, str]:
-    """What other artefacts are made from, each as a hash: the keys, the images behind them, the class ids."""
+    """What other artefacts are made from, each as a hash: keys, images, original labels, class ids."""
     present = items.filter(~pl.col("missing"))
 
     def digest(frame: pl.DataFrame) -> str:
@@ -109,5 +125,6 @@ def fingerprints(items: pl.DataFrame, classes: ClassList) -> dict[str, str]:
     return {
         "keys": digest(present.select("item", "key")),
         "images": digest(present.select("item", "key", "hash")),
+        "labels": digest(present.select("item", "label")),
         "classes": digest(classes.frame.select("id")),
     }

@@ -21,10 +21,11 @@ class Lens:
 def frame(workspace: Workspace, lens: Lens) -> pl.DataFrame:
     """One row for each item that is not a tombstone, by item number.
 
-    Columns: item, key, class and predicted (class ids), target and prediction (class indices), outcome,
-    confidence (0 to 1), right, unjudged, cluster, width, height, split, problem, hash, then the metadata.
+    Columns: item, key, class and predicted (names, unique: the id stands with a name that two classes share),
+    target and prediction (class indices), outcome, confidence (0 to 1), right, unjudged, cluster, width, height,
+    split, problem, hash, then the metadata.
     """
-    ids = workspace.classes().frame.select(pl.col("index").cast(pl.Int64), "id")
+    names = pl.DataFrame({"index": range(len(workspace.classes())), "name": workspace.classes().display_names()})
     items = workspace.items().filter(~pl.col("missing"))
     if lens.run is None:
         judged = items.select(
@@ -46,8 +47,8 @@ def frame(workspace: Workspace, lens: Lens) -> pl.DataFrame:
             target=pl.col("label").cast(pl.Int64),
             prediction=pl.when(pl.col("prediction") >= 0).then(pl.col("prediction").cast(pl.Int64)),
         )
-        .join(ids.rename({"index": "target", "id": "class"}), on="target", how="left")
-        .join(ids.rename({"index": "prediction", "id": "predicted"}), on="prediction", how="left")
+        .join(names.rename({"index": "target", "name": "class"}), on="target", how="left")
+        .join(names.rename({"index": "prediction", "name": "predicted"}), on="prediction", how="left")
     )
     clusters = map_clusters(workspace.space(lens.space)) if lens.space else None
     if clusters is None:

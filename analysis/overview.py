@@ -1,12 +1,12 @@
 """What a workspace holds, how its best run stands, and what needs doing."""
 
+import shlex
 from dataclasses import dataclass
 
-import numpy as np
 import polars as pl
 
 from analysis import metrics, outcomes, spaces
-from analysis.workspace import Workspace
+from analysis.workspace import Run, Workspace
 
 PREFERRED = ("reviewed", "truth", "expert", "real")
 """Label sets that say more than `original`, the most trusted first; others follow by name."""
@@ -41,8 +41,13 @@ def better_labels(workspace: Workspace) -> str | None:
 
 
 def best_standing(workspace: Workspace, labels: str) -> Standing | None:
-    """How the run that is right most often under `labels` stands; None without runs or common items."""
-    standings = [standing for run in workspace.run_names() if (standing := _standing(workspace, run, labels))]
+    """How the run that is right most often under `labels` stands; None without runs or common items.
+
+    Runs that chose among fewer classes had an easier task and count only where there are no others.
+    """
+    full = [run.name for run in workspace.runs() if run.manifest.get("competing", "all") == "all"]
+    names = full or workspace.run_names()
+    standings = [standing for run in names if (standing := _standing(workspace, run, labels))]
     return max(standings, key=lambda standing: standing.right_by_labels / standing.n, default=None)
 
 
@@ -64,21 +69,25 @@ def _standing(workspace: Workspace, run: str, labels: str) -> Standing | None:
 
 
 def outcome_counts(workspace: Workspace, labels: str) -> pl.DataFrame:
-    """How often each run has each outcome under a label set: run, outcome, unjudged, n."""
+    """How often each run has each outcome under a label set: run, outcome, unjudged, n, total (scored), right.
+
+    The run that is right most often comes first; `right` is its micro accuracy.
+    """
+    schema = pl.Schema({"run": pl.String(), "outcome": outcomes.OUTCOMES, "unjudged": pl.Boolean(), "n": pl.UInt32()})
     counted = [
         outcomes.outcomes(run.predictions, workspace.labels(labels), workspace.original_labels)
         .group_by("outcome", "unjudged")
         .agg(n=pl.len())
         .select(pl.lit(run.name).alias("run"), "outcome", "unjudged", "n")
+        .cast(schema)
         for run in workspace.runs()
     ]
-    schema = pl.Schema(
-        {"run": pl.String(), "outcome": outcomes.OUTCOMES, "unjudged": pl.Boolean(), "n": pl.UInt32()}
-    )
+    scored = pl.col("n").filter(pl.col("outcome") != "not_scored").sum().over("run")
+    right = pl.col("n").filter(pl.col("outcome").is_in(outcomes.RIGHT)).sum().over("run")
     return (
-        pl.concat(counted).cast(schema).sort("run", "outcome", "unjudged")
-        if counted
-        else pl.DataFrame(schema=schema)
+        pl.concat([pl.DataFrame(schema=schema), *counted])
+        .with_columns(total=scored, right=pl.when(scored > 0).then(right / scored))
+        .sort("right", "run", "outcome", "unjudged", descending=[True, False, False, False], nulls_last=True)
     )
 
 
@@ -115,37 +124,92 @@ class Step:
 
 def next_steps(workspace: Workspace) -> list[Step]:
     """What is stale or missing, each with the command that mends it; the most pressing first."""
-    ws = workspace.path.name
+    ws = shlex.quote(str(workspace.path))
     pixels = workspace.image_root is not None
     steps = []
     for run in workspace.runs():
         if reason := workspace.stale(run):
-            again = f"errata evaluate {ws} {run.manifest.get('reference', run.name)}"
-            steps.append(
-                Step(f"Run {run.name} is stale ({reason}).", again if pixels else "errata runs import ...")
-            )
+            steps.append(Step(f"Run {run.name} is stale ({reason}).", _again(run, ws)))
     for name in workspace.label_set_names()[1:]:
         if reason := workspace.stale(workspace.label_artefact(name)):
-            steps.append(Step(f"Label set {name} is stale ({reason}).", f"errata labels import {ws} {name} FILE"))
+            again = f"errata labels import {ws} {_argument(name)} FILE"
+            steps.append(Step(f"Label set {name} is stale ({reason}).", again))
     if not workspace.run_names():
         command = f"errata evaluate {ws} timm:resnet50.a1_in1k" if pixels else f"errata runs import {ws} NAME FILE"
         steps.append(Step("There are no predictions yet.", command))
-    for space in workspace.spaces():
-        missing = {"projection", "clusters"} - set(spaces.fresh_steps(space))
+    mapped = [space for space in workspace.spaces() if space.file("projection.parquet")]
+    for space in mapped:
+        build = f"errata space build {ws} {shlex.quote(space.name)}"
+        missing = {"projection", "clusters"} - set(spaces.fresh_steps(workspace, space))
         if reason := workspace.stale(space):
-            steps.append(Step(f"Space {space.name} is stale ({reason}).", f"errata space build {ws} {space.name}"))
+            steps.append(Step(f"Space {space.name} is stale ({reason}).", build))
         elif missing:
-            what = " and ".join(sorted(missing))
-            steps.append(Step(f"Space {space.name} has no {what} yet.", f"errata space build {ws} {space.name}"))
-    if pixels and not workspace.spaces():
-        steps.append(Step("There is no map yet: no embeddings.", f"errata space build {ws} ENCODER"))
+            steps.append(Step(f"Space {space.name} needs {' and '.join(sorted(missing))} made anew.", build))
+    if pixels and not mapped:
+        encoder = shlex.quote(workspace.space_names()[0]) if workspace.spaces() else "ENCODER"
+        steps.append(Step("There is no map yet.", f"errata space build {ws} {encoder}"))
     if len(workspace.label_set_names()) == 1:
         steps.append(Step("There is one label set only.", f"errata labels import {ws} NAME FILE"))
-    return steps
+    # Two runs of one evaluation are made again by one command.
+    return list({step.command: step for step in reversed(steps)}.values())[::-1]
 
 
-def class_counts(workspace: Workspace) -> pl.DataFrame:
-    """How many items carry each class as original label: class (index), n; classes without any are left out."""
-    labels = workspace.original_labels
-    index, n = np.unique(labels[labels >= 0], return_counts=True)
-    return pl.DataFrame({"class": index, "n": n})
+def _again(run: Run, ws: str) -> str:
+    """The command that makes a run again."""
+    asked = run.manifest.get("asked")
+    if asked is None:
+        return f"errata runs import {ws} {_argument(run.name)} FILE"
+    seen = run.manifest.get("seen_in_training", "unknown")
+    options = {"among": asked["among"], "scores": asked["scores"], "name": asked["name"], "seen": seen}
+    usual = {"among": "all", "scores": "auto", "name": None, "seen": "unknown"}
+    given = [f"--{key} {shlex.quote(value)}" for key, value in options.items() if value != usual[key]]
+    return " ".join(["errata evaluate", ws, *given, _argument(run.manifest["reference"])])
+
+
+def _argument(text: str) -> str:
+    """A name as a shell takes it for one argument, not for an option."""
+    return f"-- {shlex.quote(text)}" if text.startswith("-") else shlex.quote(text)
+
+
+def run_table(workspace: Workspace) -> pl.DataFrame:
+    """How each run was made: its items, ranks, scores, competing classes, preprocessing, precision, date."""
+    rows = []
+    for run in workspace.runs():
+        made = run.manifest.get("inference", {})
+        shape = made.get("preprocessing", {})
+        competing = run.manifest.get("competing", "all")
+        size = "×".join(map(str, shape.get("size", [])))
+        rows.append(
+            {
+                "run": run.name,
+                "items": len(run.predictions.items),
+                "ranks": run.predictions.classes.shape[1],
+                "scores": run.predictions.kind,
+                "classes competing": "all" if competing == "all" else f"{len(competing):,}",
+                "seen in training": run.manifest.get("seen_in_training", "unknown"),
+                "preprocessing": f"{size}, {shape.get('interpolation')}" if shape else "imported",
+                "own preprocessing": shape.get("own"),
+                "precision": made.get("precision"),
+                "images/s": made.get("images_per_second"),
+                "made": run.manifest["created"][:10],
+                "stale": workspace.stale(run),
+            }
+        )
+    text = {"preprocessing": pl.String, "precision": pl.String, "stale": pl.String}
+    return pl.DataFrame(rows, schema_overrides={**text, "own preprocessing": pl.Boolean, "images/s": pl.Float64})
+
+
+def space_table(workspace: Workspace) -> pl.DataFrame:
+    """Each space: vectors, dimensions, the index's measured recall@10, the steps made, and why it is stale."""
+    rows = [
+        {
+            "space": space.name,
+            "vectors": len(space.items),
+            "dimensions": space.manifest["steps"]["index"]["dimension"],
+            "recall@10": space.manifest["steps"]["index"]["recall_at_10"] or 1.0,
+            "made": ", ".join(space.manifest["steps"]),
+            "stale": workspace.stale(space),
+        }
+        for space in workspace.spaces()
+    ]
+    return pl.DataFrame(rows, schema_overrides={"stale": pl.String})

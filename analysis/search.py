@@ -279,12 +279,30 @@ def knn_graph(
 
 def write_index(index: SpaceIndex, folder: Path) -> None:
     """Write index.faiss and items.npy, and approximate.faiss with approximate.json, into an existing folder."""
-    faiss.write_index(index.exact, str(folder / "index.faiss"))
+    _write(index.exact, folder / "index.faiss")
     np.save(folder / "items.npy", index.items)
     if index.approximate is not None:
-        faiss.write_index(index.approximate.index, str(folder / "approximate.faiss"))
+        _write(index.approximate.index, folder / "approximate.faiss")
         measured = {"recall_at_10": index.approximate.recall, "queries": index.approximate.queries}
         (folder / "approximate.json").write_text(json.dumps(measured))
+
+
+def _write(index: faiss.Index, path: Path) -> None:
+    """Through Python's file, so that a full disk is an OSError like any other."""
+    failed: list[OSError] = []
+    with path.open("wb") as file:
+
+        def write(block: bytes) -> None:
+            try:
+                file.write(block)
+            except OSError as error:
+                failed.append(error)
+                raise
+
+        try:
+            faiss.write_index(index, faiss.PyCallbackIOWriter(write, 1 << 20))  # type: ignore[attr-defined]
+        except Exception as error:  # FAISS turns what the callback raises into an error of its own
+            raise failed[0] if failed else error from None
 
 
 def open_index(folder: Path, *, mmap: bool = True) -> SpaceIndex:

@@ -16,7 +16,8 @@ import polars as pl
 from numpy.typing import NDArray
 
 from analysis import clustering, projection, search
-from analysis.artefacts import file_hash
+from analysis.artefacts import file_hash, write_parquet
+from analysis.errors import StaleInputError
 from analysis.progress import Progress, silent
 from analysis.workspace import Space, Workspace
 
@@ -75,7 +76,7 @@ def build(
         done["index"] = "fresh"
     for step, make in (("projection", _project), ("clusters", _cluster)):
         space = workspace.space(encoder)
-        if step in fresh_steps(space) and not anew:
+        if step in fresh_steps(workspace, space) and not anew:
             done[step] = "fresh"
             continue
         began = time.perf_counter()
@@ -90,10 +91,19 @@ def has_fresh_vectors(workspace: Workspace, encoder: str) -> bool:
     return encoder in workspace.space_names() and workspace.stale(workspace.space(encoder)) is None
 
 
-def fresh_steps(space: Space) -> list[str]:
-    """The steps that were made from the vectors of this version."""
-    steps = space.manifest["steps"]
-    return [step for step, made in steps.items() if made["vectors"] == steps["index"]["vectors"]]
+def vectors_of(space: Space) -> str:
+    """The hash of the vectors that the space holds."""
+    return str(space.manifest["steps"]["index"]["vectors"])
+
+
+def fresh_steps(workspace: Workspace, space: Space) -> list[str]:
+    """The steps that were made from the vectors, and where they name classes from the labels, as they are now."""
+    labels = workspace.fingerprints["labels"]
+    return [
+        step
+        for step, made in space.manifest["steps"].items()
+        if made["vectors"] == vectors_of(space) and made.get("labels", labels) == labels
+    ]
 
 
 def _project(workspace: Workspace, space: Space, progress: Progress) -> None:
@@ -104,8 +114,8 @@ def _project(workspace: Workspace, space: Space, progress: Progress) -> None:
 
     def write(folder: Path) -> dict[str, Any]:
         frame = pl.DataFrame({"item": index.items, "x": placed[:, 0], "y": placed[:, 1]})
-        frame.write_parquet(folder / "projection.parquet")
-        return {"method": "UMAP", "neighbours": NEIGHBOURS, "seed": SEED}
+        write_parquet(frame, folder / "projection.parquet")
+        return {"method": "UMAP", "neighbours": NEIGHBOURS, "seed": SEED, "vectors": vectors_of(space)}
 
     _publish(workspace, space.name, "projection", write)
 
@@ -113,9 +123,7 @@ def _project(workspace: Workspace, space: Space, progress: Progress) -> None:
 def _cluster(workspace: Workspace, space: Space, progress: Progress) -> None:
     index = search.open_index(space.folder)
     tree = clustering.build_tree(index.stored, seed=SEED, progress=progress)
-    shown = (
-        clustering.frontier(tree, clustering.suggested_cut(tree)) if len(index.items) else np.zeros(0, np.uint32)
-    )
+    shown = clustering.frontier(tree, clustering.suggested_cut(tree)) if len(index.items) else np.zeros(0, np.uint32)
     described = clustering.describe(
         tree, shown, index.stored, workspace.original_labels[index.items], k=TYPICAL, progress=progress
     )
@@ -124,19 +132,18 @@ def _cluster(workspace: Workspace, space: Space, progress: Progress) -> None:
     )
 
     def write(folder: Path) -> dict[str, Any]:
-        tree.nodes.write_parquet(folder / "clusters.parquet")
-        members.write_parquet(folder / "members.parquet")
+        write_parquet(tree.nodes, folder / "clusters.parquet")
+        write_parquet(members, folder / "members.parquet")
         items = pl.Series(index.items)
         named = described.with_columns(
             *[
-                pl.Series(
-                    name, [items.gather(rows).to_list() for rows in described[name]], dtype=pl.List(pl.UInt32)
-                )
+                pl.Series(name, [items.gather(rows).to_list() for rows in described[name]], dtype=pl.List(pl.UInt32))
                 for name in ("typical", "atypical")
             ]
         )
-        named.write_parquet(folder / "cut.parquet")
-        return {"method": "k-means and Ward", "clusters": len(shown), "seed": SEED}
+        write_parquet(named, folder / "cut.parquet")
+        made = {"method": "k-means and Ward", "clusters": len(shown), "seed": SEED}
+        return {**made, "vectors": vectors_of(space), "labels": workspace.fingerprints["labels"]}
 
     _publish(workspace, space.name, "clusters", write)
 
@@ -149,19 +156,25 @@ _FILES = {
 
 
 def _publish(workspace: Workspace, encoder: str, step: str, write: Callable[[Path], dict[str, Any]]) -> Space:
-    """Publish a version with this step made anew and the files of the other fresh steps carried over."""
+    """Publish a version with this step made anew; the other steps of the same vectors are carried over.
+
+    Raises StaleInputError when the vectors are no longer those that the step was made from.
+    """
+    workspace = workspace.reopened()  # another step may have been published since this one began
     before = workspace.space(encoder) if encoder in workspace.space_names() else None
 
     def fill(folder: Path) -> dict[str, Any]:
         made = write(folder)
-        kept = (
-            {} if before is None else {name: of for name, of in before.manifest["steps"].items() if name != step}
-        )
-        vectors = made["vectors"] if step == "index" else kept["index"]["vectors"]
-        kept = {name: of for name, of in kept.items() if of["vectors"] == vectors}
+        if step != "index" and (before is None or vectors_of(before) != made["vectors"]):
+            raise StaleInputError(
+                f"The vectors of {encoder} were made anew while its {step} was computed. Nothing was published; "
+                f"run the command again."
+            )
+        steps = {} if before is None else before.manifest["steps"]
+        kept = {name: of for name, of in steps.items() if name != step and of["vectors"] == made["vectors"]}
         for name in kept:
             _carry(before, _FILES[name], folder)
-        return {"steps": {**kept, step: {**made, "vectors": vectors}}}
+        return {"steps": {**kept, step: made}}
 
     return workspace.publish_space(encoder, fill)
 

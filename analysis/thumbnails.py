@@ -19,11 +19,10 @@ from typing import Literal
 import numpy as np
 from PIL import Image, ImageCms, ImageOps, UnidentifiedImageError
 
+from analysis.datasets.scan import MAX_BYTES, MAX_PIXELS
 from analysis.errors import ErrataError
 
 SIZES = (96, 160, 320, 640)
-MAX_PIXELS = 80_000_000
-MAX_BYTES = 256_000_000
 
 _FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF")
 _SENT_AS_THEY_ARE = {"JPEG": "image/jpeg", "PNG": "image/png", "WEBP": "image/webp", "GIF": "image/gif"}
@@ -139,9 +138,7 @@ def _opened(data: bytes) -> Iterator[Image.Image]:
     except UnidentifiedImageError as error:
         raise ImageProblem("the file is not an image of a known format", "unreadable") from error
     except Image.DecompressionBombError as error:
-        raise ImageProblem(
-            f"the image has more than {MAX_PIXELS // 1_000_000} megapixels", "unreadable"
-        ) from error
+        raise ImageProblem(f"the image has more than {MAX_PIXELS // 1_000_000} megapixels", "unreadable") from error
     except Exception as error:
         raise ImageProblem(f"the image is damaged ({error})", "unreadable") from error
     with image:

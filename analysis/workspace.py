@@ -12,6 +12,7 @@ Everything but `errata.toml` and `thumbnails/` is a versioned artefact (analysis
 is a snapshot: it keeps to the versions that were current when it was opened.
 """
 
+import contextlib
 import hashlib
 import json
 import shutil
@@ -24,6 +25,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 import polars as pl
+from filelock import FileLock, Timeout
 from numpy.typing import NDArray
 
 from analysis.artefacts import (
@@ -35,6 +37,7 @@ from analysis.artefacts import (
     slug,
     staging,
     sweep,
+    write_parquet,
 )
 from analysis.errors import InputError, StaleInputError, WorkspaceError
 from analysis.labels.classes import ClassList
@@ -47,8 +50,8 @@ LABELS, RUNS, SPACES, DATASET, PARTIAL = "labels", "runs", "spaces", "dataset", 
 _WHAT_CHANGED = {
     "keys": "items were added or removed",
     "images": "images were added, removed or changed",
+    "labels": "original labels changed",
     "classes": "the class list grew",
-    "index": "the vectors were made anew",
 }
 
 A = TypeVar("A", bound=Artefact)
@@ -92,13 +95,12 @@ class Workspace:
         self.uuid: str = config["uuid"]
         self.name: str = config["name"]
         self._current = _current_versions(path)
+        self._damaged: dict[str, str] = {}
         self.version = _digest({"uuid": self.uuid, **self._current})
         """Tells workspaces and their states apart: changes whenever anything is published."""
         dataset = self._open(Artefact, DATASET, "dataset")
         if dataset is None:
-            raise WorkspaceError(
-                f"{path} has no items yet: its creation did not finish. Run `errata create` again."
-            )
+            raise WorkspaceError(f"{path} has no items yet: its creation did not finish. Run `errata create` again.")
         self.dataset: Artefact = dataset
         self.note: str = dataset.manifest["note"]
 
@@ -116,6 +118,17 @@ class Workspace:
         version = self._current.get(home)
         found = open_artefact(self.path / home, kind, version) if version else None
         return None if found is None else kind_of(found.folder, found.manifest)
+
+    def _open_all(self, kind_of: type[A], folder: str, kind: str) -> list[A]:
+        """Every artefact of a kind; a damaged one is left out and listed among the problems."""
+        found = []
+        for home in self._current:
+            if home.startswith(f"{folder}/"):
+                try:
+                    found.append(self._open(kind_of, home, kind))
+                except WorkspaceError as error:
+                    self._damaged[home] = str(error)
+        return [artefact for artefact in found if artefact is not None]
 
     # ---- the dataset
 
@@ -160,10 +173,18 @@ class Workspace:
             ),
             broken.select("key", "item", stage=pl.lit("reading"), reason="problem"),
         ]
+        self.label_set_names(), self.space_names()  # opened, so that damaged ones are known
         for run in self.runs():
             if path := run.file("problems.parquet"):
                 failed = pl.read_parquet(path).join(self.items().select("item", "key"), on="item", how="left")
                 found.append(failed.select("key", "item", stage=pl.lit(f"run {run.name}"), reason="reason"))
+        if self._damaged:
+            homes, reasons = list(self._damaged), list(self._damaged.values())
+            found.append(
+                pl.DataFrame({"key": homes, "reason": reasons}).select(
+                    "key", pl.lit(None, pl.UInt32).alias("item"), stage=pl.lit("opening"), reason="reason"
+                )
+            )
         listed = pl.concat([frame.cast(columns) for frame in found])
         # A reader lists a row whose image is not there, and the item carries it too: told once.
         return listed.unique(["key", "stage"], keep="last", maintain_order=True)
@@ -172,8 +193,7 @@ class Workspace:
 
     @cached_property
     def _label_sets(self) -> dict[str, Artefact]:
-        opened = (self._open(Artefact, home, "labels") for home in self._homes(LABELS))
-        return {artefact.name: artefact for artefact in opened if artefact is not None}
+        return {artefact.name: artefact for artefact in self._open_all(Artefact, LABELS, "labels")}
 
     def label_set_names(self) -> list[str]:
         """`original` first, then the others by name."""
@@ -193,10 +213,15 @@ class Workspace:
         if name == "original":
             return original(self.original_labels)
         artefact = self.label_artefact(name)
+        gone = self.items().filter(pl.col("missing")).select("item")
         return LabelSet(
             name,
-            labels=pl.read_parquet(artefact.folder / "labels.parquet"),
-            items=pl.read_parquet(artefact.folder / "items.parquet"),
+            labels=pl.read_parquet(artefact.folder / "labels.parquet").join(
+                gone, on="item", how="anti", maintain_order="left"
+            ),
+            items=pl.read_parquet(artefact.folder / "items.parquet").join(
+                gone, on="item", how="anti", maintain_order="left"
+            ),
             absent=artefact.manifest["absent"],
             note=artefact.manifest["note"],
             conflicts=artefact.manifest["conflicts"],
@@ -218,8 +243,7 @@ class Workspace:
 
     @cached_property
     def _runs(self) -> dict[str, Run]:
-        opened = (self._open(Run, home, "run") for home in self._homes(RUNS))
-        return {run.name: run for run in opened if run is not None}
+        return {run.name: run for run in self._open_all(Run, RUNS, "run")}
 
     def runs(self) -> list[Run]:
         return [self._runs[name] for name in self.run_names()]
@@ -235,8 +259,7 @@ class Workspace:
 
     @cached_property
     def _spaces(self) -> dict[str, Space]:
-        opened = (self._open(Space, home, "space") for home in self._homes(SPACES))
-        return {space.name: space for space in opened if space is not None}
+        return {space.name: space for space in self._open_all(Space, SPACES, "space")}
 
     def spaces(self) -> list[Space]:
         return [self._spaces[name] for name in self.space_names()]
@@ -259,17 +282,10 @@ class Workspace:
         reasons = " and ".join(dict.fromkeys(_WHAT_CHANGED[name] for name in changed))
         return f"made {artefact.manifest['created'][:10]}; since then {reasons}"
 
-    def homes(self) -> list[Path]:
-        """The folder of every artefact that has a current version."""
-        return [self.path / home for home in self._current]
-
     @property
     def partial(self) -> Path:
         """Where finished shards of unfinished evaluations are kept."""
         return self.path / PARTIAL
-
-    def _homes(self, folder: str) -> list[str]:
-        return [home for home in self._current if home.startswith(f"{folder}/")]
 
     def _unknown(self, kind: str, name: str, known: list[str]) -> WorkspaceError:
         there = ", ".join(known) if known else "none"
@@ -297,8 +313,8 @@ class Workspace:
             raise InputError("The label set 'original' is the dataset's own; choose another name for this one.")
         home = self.path / LABELS / slug(labels.name)
         with staging(home) as folder:
-            labels.labels.write_parquet(folder / "labels.parquet")
-            labels.items.write_parquet(folder / "items.parquet")
+            write_parquet(labels.labels, folder / "labels.parquet")
+            write_parquet(labels.items, folder / "items.parquet")
             return publish(
                 home,
                 folder,
@@ -326,7 +342,7 @@ class Workspace:
         """Store a run under its name. `fill` writes further files (dense scores, problems) into the folder."""
         home = self.path / RUNS / slug(name)
         with staging(home) as folder:
-            predictions.to_frame().write_parquet(folder / "topk.parquet")
+            write_parquet(predictions.to_frame(), folder / "topk.parquet")
             fill(folder)
             published = publish(
                 home,
@@ -340,8 +356,21 @@ class Workspace:
         return Run(published.folder, published.manifest)
 
     def publish_space(self, name: str, fill: Callable[[Path], Mapping[str, Any]]) -> Space:
-        """Store a space under its encoder's reference; `fill` writes its files and returns its manifest's keys."""
+        """Store a space under its encoder's reference; `fill` writes its files and returns its manifest's keys.
+
+        Refused when the space was published by somebody else since this snapshot was taken: `fill` builds on it.
+        """
         home = self.path / SPACES / slug(name)
+        images_unchanged = self.unchanged("images")
+
+        def check() -> None:
+            images_unchanged()
+            if current_version(home) != self._current.get(home.relative_to(self.path).as_posix()):
+                raise StaleInputError(
+                    f"Another process published the space {name} in the meantime. Nothing was published; run the "
+                    f"command again: what is fresh is kept."
+                )
+
         with staging(home) as folder:
             details = fill(folder)
             published = publish(
@@ -351,7 +380,7 @@ class Workspace:
                 name=name,
                 inputs=self._inputs("images"),
                 details=details,
-                check=self.unchanged("images"),
+                check=check,
             )
         return Space(published.folder, published.manifest)
 
@@ -373,12 +402,13 @@ def read_config(path: Path) -> dict[str, Any]:
         raise WorkspaceError(f"{path} {what}. Make one with `errata create {path.name} --images DIR`.") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise WorkspaceError(f"{path / CONFIG} cannot be read: {error}. Restore it from a backup.") from error
-    if config.get("format", 0) > FORMAT:
+    if isinstance(config.get("format"), int) and config["format"] > FORMAT:
         raise WorkspaceError(
             f"{path} is of workspace format {config['format']}, and this version of Errata reads up to {FORMAT}. "
             f"Upgrade Errata (pip install -U errata)."
         )
-    if missing := [key for key in ("format", "uuid", "name") if key not in config]:
+    wanted = {"format": int, "uuid": str, "name": str}
+    if missing := [key for key, kind in wanted.items() if not isinstance(config.get(key), kind)]:
         raise WorkspaceError(f"{path / CONFIG} lacks {', '.join(missing)}. Restore it from a backup.")
     return config
 
@@ -386,21 +416,24 @@ def read_config(path: Path) -> dict[str, Any]:
 def sweep_workspace(path: str | Path) -> list[Path]:
     """Remove past versions and what killed writers left, unfinished evaluations included; returns the folders."""
     workspace = Workspace.open(path)
-    removed = [folder for home in workspace.homes() for folder in sweep(home)]
-    partial = workspace.path / PARTIAL
-    if partial.is_dir():
-        removed += list(partial.iterdir())
-        shutil.rmtree(partial)
+    removed = [folder for home in _homes(workspace.path) for folder in sweep(home)]
+    for folder in workspace.partial.glob("*/"):
+        with contextlib.suppress(Timeout), FileLock(f"{folder}.lock", timeout=0):
+            shutil.rmtree(folder)
+            removed.append(folder)
     return removed
+
+
+def _homes(path: Path) -> list[Path]:
+    """The folder of every artefact, published or not."""
+    kinds = (path / folder for folder in (LABELS, RUNS, SPACES))
+    named = [entry for kind in kinds if kind.is_dir() for entry in sorted(kind.iterdir()) if entry.is_dir()]
+    return [path / DATASET, *named]
 
 
 def _current_versions(path: Path) -> dict[str, str]:
     """The current version of every artefact by its home, relative to the workspace."""
-    homes = [path / DATASET]
-    for folder in (LABELS, RUNS, SPACES):
-        if (path / folder).is_dir():
-            homes += sorted(entry for entry in (path / folder).iterdir() if entry.is_dir())
-    found = {home.relative_to(path).as_posix(): current_version(home) for home in homes}
+    found = {home.relative_to(path).as_posix(): current_version(home) for home in _homes(path)}
     return {home: version for home, version in found.items() if version is not None}
 
 

@@ -54,31 +54,41 @@ def outcome_bars(counts: pl.DataFrame, runs: list[str]) -> go.Figure:
     theme = st.context.theme.type
     figure = go.Figure()
     scored = counts.filter(pl.col("outcome") != "not_scored")
-    totals = dict(scored.group_by("run").agg(pl.col("n").sum()).iter_rows())
     for (outcome, unjudged), (name, look) in OUTCOME_SCALE.items():
         rows = scored.filter(pl.col("outcome") == outcome, pl.col("unjudged") == unjudged)
         if rows.is_empty():
             continue
         figure.add_bar(
-            x=[100 * n / totals[run] for run, n in rows.select("run", "n").iter_rows()],
+            x=(100 * rows["n"] / rows["total"]).to_list(),
             y=rows["run"].to_list(),
             orientation="h",
             name=f"{LOOKS[look].sign} {name}",
             marker={
                 "color": LOOKS[look].color(theme),
-                "pattern": {"shape": PATTERNS.get(outcome, ""), "fgopacity": 0.5, "size": 5},
+                "pattern": {
+                    "shape": PATTERNS.get(outcome, ""),
+                    "fillmode": "overlay",
+                    "fgcolor": "#ffffff",
+                    "fgopacity": 0.7,
+                    "size": 6,
+                },
                 "line": {"width": 0},
             },
-            customdata=[[outcome]] * rows.height,
+            customdata=[[outcome, unjudged]] * rows.height,
             hovertext=[
-                f"{_plain(run)}<br>{name}: {count(n)} of {count(totals[run])} ({percent(n / totals[run])})"
-                for run, n in rows.select("run", "n").iter_rows()
+                f"{_plain(run)}<br>{name}: {count(n)} of {count(total)} ({percent(n / total)})"
+                for run, n, total in rows.select("run", "n", "total").iter_rows()
             ],
             hoverinfo="text",
         )
-    figure.update_layout(barmode="stack", bargap=0.35)
-    figure.update_xaxes(title_text="% of scored items", range=[0, 100], showgrid=False, zeroline=False)
-    return _rows(figure, runs)
+    figure.update_xaxes(
+        title_text="% of scored items",
+        range=[0, 100],
+        tickvals=[0, 25, 50, 75, 100],
+        showgrid=False,
+        zeroline=False,
+    )
+    return _rows(figure, runs).update_layout(barmode="stack", bargap=0.35, legend_traceorder="normal")
 
 
 def _rows(figure: go.Figure, runs: list[str]) -> go.Figure:

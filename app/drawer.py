@@ -2,6 +2,7 @@
 
 from functools import partial
 
+import polars as pl
 import streamlit as st
 
 from analysis.details import ItemDetails, RunRow, item_details, neighbours
@@ -9,9 +10,8 @@ from app import state
 from app.components import item as component
 from app.components.item import Candidate, ItemCard, LabelChip, LabelRow, item_card
 from app.components.outcomes import Outcome
-from app.frame import WISH, Frame, go_to, outcome_look, rows_of, tiles
+from app.frame import WISH, Frame, go_to, outcome_look, rows_of, space_index, tiles
 from app.text import count, percent
-from app.views.browse import space_index
 
 NEIGHBOURS = 8
 WIDTH = 760
@@ -24,11 +24,12 @@ _STATE_LOOKS: dict[str, Outcome] = {
 }
 
 
-def show(frame: Frame) -> None:
-    """Open the drawer when the address names an item."""
+def show(frame: Frame, listed: pl.Series | None) -> None:
+    """Open the drawer when the address names an item; `listed` are the items to step through, in the page's order."""
     if _item(frame) is not None:
+        order = frame.chosen["item"] if listed is None else listed
         drawer = st.dialog("Item", width=WIDTH, position="right", on_dismiss=state.close_item)
-        drawer(partial(_content, frame))()
+        drawer(partial(_content, frame, order))()
 
 
 def _item(frame: Frame) -> int | None:
@@ -37,13 +38,12 @@ def _item(frame: Frame) -> int | None:
     return None if item is None or rows_of(frame, [item]).is_empty() else item
 
 
-def _content(frame: Frame) -> None:
+def _content(frame: Frame, order: pl.Series) -> None:
     # A dialog runs again by itself, with the arguments of its first run: what changes is read from the address.
     item = _item(frame)
     if item is None or WISH in st.session_state:
         st.rerun()
     assert item is not None  # st.rerun ends the run
-    order = frame.chosen["item"]
     place = order.index_of(item)
 
     def step(by: int) -> None:
@@ -51,7 +51,7 @@ def _content(frame: Frame) -> None:
             state.open_item(int(order[place + by]))
 
     item_card(
-        item_content(frame, item),
+        item_content(frame, item, "" if place is None else f"{count(place + 1)} of {count(len(order))}"),
         key="item-card",
         session=frame.session,
         has_previous=place is not None and place > 0,
@@ -67,11 +67,10 @@ def _show_similar(item: int) -> None:
     go_to("browse", like=item)
 
 
-def item_content(frame: Frame, item: int) -> ItemCard:
-    """Everything the drawer says of an item, in words."""
+def item_content(frame: Frame, item: int, place: str) -> ItemCard:
+    """Everything the drawer says of an item, in words; `place` is where it stands in what the page lists."""
     details = item_details(frame.workspace, item, frame.lens.labels)
     row = rows_of(frame, [item]).row(0, named=True)
-    place = frame.chosen["item"].index_of(item)
     similar: list[tuple[int, float]] = []
     if frame.lens.space is not None:
         index = space_index(frame.workspace, frame.workspace.version, frame.lens.space)
@@ -82,7 +81,7 @@ def item_content(frame: Frame, item: int) -> ItemCard:
         tile=tile,
         sentence=outcome_sentence(frame, row),
         outcome=outcome_look(row["outcome"], row["unjudged"]),
-        place="" if place is None else f"{count(place + 1)} of {count(frame.chosen.height)}",
+        place=place,
         labels=[
             LabelRow(
                 one.labels,
@@ -91,7 +90,8 @@ def item_content(frame: Frame, item: int) -> ItemCard:
             )
             for one in details.label_rows
         ],
-        runs=[_run(frame, one) for one in details.run_rows],
+        # The lens's run first.
+        runs=[_run(frame, one) for one in sorted(details.run_rows, key=lambda one: one.run != frame.lens.run)],
         metadata=_metadata(frame, details, row["cluster"]),
         neighbours=tiles(
             frame, rows_of(frame, similarity), note=lambda near: f"{similarity[int(str(near['item']))]:.3f}"
@@ -107,7 +107,7 @@ def outcome_sentence(frame: Frame, row: dict[str, object]) -> str:
         return ""
     predicted = frame.class_names[int(str(row["prediction"]))]
     label = "no label" if row["target"] is None else frame.class_names[int(str(row["target"]))]
-    labels = frame.lens.labels
+    labels = f"“{frame.lens.labels}”"
     ends = {
         "correct": f"{labels} holds it valid.",
         "multi_label": f"{labels} holds the prediction valid too.",
@@ -141,7 +141,7 @@ def _run(frame: Frame, row: RunRow) -> component.RunRow:
         if guess.probability is None and guess.score is not None:
             text = f"{guess.score:.2f}"
         candidates.append(
-            Candidate(frame.class_names[guess.index], text, guess.probability, _STATE_LOOKS[guess.state])
+            Candidate(frame.class_names[guess.index], text, guess.probability, _STATE_LOOKS.get(guess.state))
         )
     note = "" if candidates else "no prediction for this image"
     return component.RunRow(row.run, candidates, current=row.run == frame.lens.run, note=note)

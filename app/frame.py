@@ -1,34 +1,38 @@
 """The frame around every page: which workspace, through which lens, and which slice of it.
 
-Run, label set and slice are widgets bound to the URL's query, one key each, drawn by `main.py` on every page: so a
-link reopens what was seen, and whoever narrows down on one page sees the same items on the next.
+Run, label set and slice are widgets bound to the URL's query, one key each, drawn on every page: so a link reopens
+what was seen, and whoever narrows down on one page sees the same items on the next.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 import polars as pl
 import streamlit as st
 
 from analysis import lens as lenses
+from analysis import overview
+from analysis.artefacts import Artefact
+from analysis.errors import InputError, WorkspaceError
 from analysis.lens import Lens
+from analysis.outcomes import RIGHT
+from analysis.overview import Standing
+from analysis.search import SpaceIndex, open_index
 from analysis.slices import Condition, Slice, facets
 from analysis.workspace import Workspace
 from app import shelf
 from app.components.outcomes import Outcome
 from app.components.shared import Session, Tile, page_session
-from app.text import count
+from app.text import count, md_escape
 
-OUTCOME_WORDS = {
-    "not_scored": "not scored",
-    "correct": "correct",
-    "agrees_with_rejected": "agrees with a rejected label",
-    "multi_label": "valid by another label",
-    "mistake": "mistake",
-}
+BOUND = ("workspace", "run", "labels", "where")
+"""Keys of the frame's widgets, which are also parameters of the address."""
 
 WISH = "go_to"
 """The key of session state under which a callback leaves the page to open."""
+
+FACETS = ("outcome", "unjudged", "class", "predicted", "cluster", "split")
+"""Columns of every lens frame that the slice line offers; the dataset's own follow."""
 
 
 @dataclass(frozen=True)
@@ -46,52 +50,99 @@ class Frame:
     """Names by class index, unique: the id stands with a name that two classes share."""
 
 
+# ---- the widgets
+
+
 def choose_workspace() -> str:
     """The workspace that the page shows; the sidebar offers the others."""
     ids = shelf.ids()
+    if not ids:
+        raise WorkspaceError("No workspace is open on this server. Start it with `errata serve WS`.")
     if len(ids) == 1:
         return ids[0]
     names = {workspace_id: shelf.opened(workspace_id).name for workspace_id in ids}
     unique = {i: name if list(names.values()).count(name) == 1 else f"{name} ({i})" for i, name in names.items()}
     with st.sidebar:
-        return st.selectbox("Workspace", ids, format_func=unique.__getitem__, key="workspace", bind="query-params")
+        return st.selectbox(
+            "Workspace",
+            ids,
+            format_func=unique.__getitem__,
+            key="workspace",
+            bind="query-params",
+            on_change=_forget_lens,
+        )
+
+
+def _forget_lens() -> None:
+    """Another workspace has other runs, label sets and conditions."""
+    for key in ("run", "labels", "where"):
+        st.session_state.pop(key, None)
 
 
 def draw_frame(workspace_id: str) -> Frame:
     """Draw the line of lens and slice, and evaluate them."""
     workspace = shelf.workspace(workspace_id)
     session = page_session(workspace_id)
-    names = workspace.classes().display_names()
+    asked = {key: st.query_params.get(key) for key in ("run", "labels")}
+    best = best_run(workspace, workspace.version)
     line = st.container(horizontal=True, vertical_alignment="bottom", gap="small", key="frame")
-    runs = workspace.run_names()
     with line:
-        run = None
-        if runs:
-            run = st.selectbox("Run", runs, key="run", bind="query-params", width=230)
-        labels = st.selectbox(
+        run = _choose("Run", "run", workspace.run_names(), best.run if best else None, 230)
+        labels = _choose(
             "Label set",
+            "labels",
             workspace.label_set_names(),
-            key="labels",
-            bind="query-params",
-            width=130,
-            help="Who says which classes are valid for an image.",
+            best.labels if best else None,
+            130,
+            "Who says which classes are valid for an image.",
         )
-        lens = Lens(run, str(labels), _map_space(workspace))
+        lens = Lens(run, labels or "original", _map_space(workspace))
         rows = lens_rows(workspace, workspace.version, lens)
-        options = slice_options(workspace, workspace.version, lens)
         texts = st.multiselect(
             "Slice",
-            list(options),
-            format_func=options.__getitem__,
+            slice_options(workspace, workspace.version, lens),
             key="where",
             bind="query-params",
             placeholder="All items; add a condition",
+            accept_new_options=True,
             select_all=False,
+            help="Conditions such as outcome=mistake. Values of one column are alternatives; columns are combined.",
         )
-        chosen_slice = Slice.parse(texts)
-        chosen = chosen_slice.apply(rows)
+        conditions, refused = read_conditions(texts, rows.columns)
+        chosen = conditions.apply(rows)
         st.markdown(f"**{count(chosen.height)}** of {count(rows.height)} items", width="content")
-    return Frame(workspace_id, workspace, session, lens, chosen_slice, rows, chosen, names)
+    for key, shown, what in (("run", run, "run"), ("labels", labels, "label set")):
+        if asked[key] not in (None, shown):
+            st.caption(f":material/link_off: This link names the {what} “{md_escape(asked[key])}”, which is not here.")
+    for reason in refused:
+        st.caption(f":material/filter_alt_off: {md_escape(reason)}")
+    for what, reason in stale_parts(workspace, lens):
+        st.caption(f":material/history: {md_escape(what)} is stale: {md_escape(reason)}.")
+    names = workspace.classes().display_names()
+    return Frame(workspace_id, workspace, session, lens, conditions, rows, chosen, names)
+
+
+def _choose(
+    label: str, key: str, options: list[str], first: str | None, width: int, help: str | None = None
+) -> str | None:
+    """A select box bound to the address; None where there is nothing to choose."""
+    if not options:
+        return None
+    index = options.index(first) if first in options else 0
+    return st.selectbox(label, options, index, key=key, bind="query-params", width=width, help=help)
+
+
+def read_conditions(texts: Iterable[str], columns: Sequence[str]) -> tuple[Slice, list[str]]:
+    """The slice of these conditions, and in words which of them are left out and why."""
+    conditions, refused = [], []
+    for text in texts:
+        try:
+            condition = Condition.parse(text)
+            Slice((condition,)).predicate(columns)
+            conditions.append(condition)
+        except InputError as error:
+            refused.append(f"Left out: {error}")
+    return Slice(tuple(conditions)), refused
 
 
 def _map_space(workspace: Workspace) -> str | None:
@@ -100,43 +151,74 @@ def _map_space(workspace: Workspace) -> str | None:
     return spaces[0].name if spaces else None
 
 
+def stale_parts(workspace: Workspace, lens: Lens) -> list[tuple[str, str]]:
+    """What the page shows although it no longer matches the dataset, and why."""
+    parts: list[tuple[str, Artefact]] = []
+    if lens.run is not None:
+        parts.append((f"Run {lens.run}", workspace.run(lens.run)))
+    if lens.labels != "original":
+        parts.append((f"Label set {lens.labels}", workspace.label_artefact(lens.labels)))
+    if lens.space is not None:
+        parts.append((f"The map by {lens.space}", workspace.space(lens.space)))
+    return [(what, reason) for what, part in parts if (reason := workspace.stale(part))]
+
+
+# ---- what is shared between sessions; `version` tells workspaces and their states apart
+
+
+@st.cache_resource(max_entries=16, show_spinner=False)
+def best_run(_workspace: Workspace, version: str) -> Standing | None:
+    """The run that is right most often under the label set that says most: what pages show first."""
+    return overview.best_standing(_workspace, overview.better_labels(_workspace) or "original")
+
+
 @st.cache_resource(max_entries=32, show_spinner=False)
 def lens_rows(_workspace: Workspace, version: str, lens: Lens) -> pl.DataFrame:
-    """The lens frame, shared between sessions; `version` tells workspaces and their states apart."""
+    """The lens frame."""
     return lenses.frame(_workspace, lens)
 
 
 @st.cache_resource(max_entries=32, show_spinner=False)
-def slice_options(_workspace: Workspace, version: str, lens: Lens) -> dict[str, str]:
-    """The conditions that the slice line offers: each as text -> in words."""
-    rows = lens_rows(_workspace, version, lens)
-    columns = ["outcome", "unjudged", "class", "predicted", "cluster", "split"]
-    found = facets(rows, [*columns, *lenses.metadata_columns(_workspace)])
-    display = dict(zip(_workspace.classes().ids, _workspace.classes().display_names(), strict=True))
-    return {
-        str(Condition(column, value)): f"{column}: {condition_words(column, value, display)}"
-        for column, value in found.select("column", "value").iter_rows()
-    }
+def slice_options(_workspace: Workspace, version: str, lens: Lens) -> list[str]:
+    """The conditions that the slice line offers."""
+    found = facets(lens_rows(_workspace, version, lens), [*FACETS, *lenses.metadata_columns(_workspace)])
+    return [str(Condition(column, value)) for column, value in found.select("column", "value").iter_rows()]
 
 
-def condition_words(column: str, value: str, class_names: dict[str, str]) -> str:
-    """A condition's value as people read it."""
-    if column in ("class", "predicted"):
-        return class_names.get(value, value)
-    return OUTCOME_WORDS.get(value, value) if column == "outcome" else value
+@st.cache_resource(max_entries=8, show_spinner=False)
+def space_index(_workspace: Workspace, version: str, space: str) -> SpaceIndex:
+    """The index of a space."""
+    return open_index(_workspace.space(space).folder)
+
+
+# ---- what callbacks do
 
 
 def narrow(conditions: Iterable[Condition]) -> None:
-    """In a callback: make these conditions the slice, in place of others on the same columns."""
+    """In a callback: add these conditions to the slice, in place of others on the same columns."""
     wanted = list(conditions)
-    columns = {condition.column for condition in wanted}
-    kept = [text for text in st.session_state.get("where", []) if Condition.parse(text).column not in columns]
-    st.session_state["where"] = [*kept, *map(str, wanted)]
+    widen(condition.column for condition in wanted)
+    st.session_state["where"] = [*st.session_state["where"], *map(str, wanted)]
+
+
+def widen(columns: Iterable[str]) -> None:
+    """In a callback: take the conditions on these columns out of the slice."""
+    gone = set(columns)
+    kept = [text for text in st.session_state.get("where", []) if text.partition("=")[0] not in gone]
+    st.session_state["where"] = kept
+
+
+def show_only(conditions: Iterable[Condition]) -> None:
+    """In a callback: make these conditions the whole slice."""
+    st.session_state["where"] = list(map(str, conditions))
 
 
 def go_to(page: str, **parameters: int | str) -> None:
     """In a callback: open another page with these parameters of its own; `main.py` does it, callbacks cannot."""
     st.session_state[WISH] = (page, {name: str(value) for name, value in parameters.items()})
+
+
+# ---- rows as people see them
 
 
 def tiles(
@@ -148,8 +230,8 @@ def tiles(
             item=row["item"],
             key=row["key"],
             hash=row["hash"],
-            label=None if row["target"] is None else frame.class_names[row["target"]],
-            prediction=None if row["prediction"] is None else frame.class_names[row["prediction"]],
+            label=row["class"],
+            prediction=row["predicted"],
             outcome=outcome_look(row["outcome"], row["unjudged"]),
             note=note(row),
             problem=row["problem"],
@@ -162,7 +244,7 @@ def outcome_look(outcome: str | None, unjudged: bool | None) -> Outcome | None:
     """How an outcome is coloured and signed; None for what is not scored."""
     if outcome in (None, "not_scored"):
         return None
-    if outcome in ("correct", "multi_label"):
+    if outcome in RIGHT:
         return "right"
     return "unjudged" if unjudged else "wrong"
 

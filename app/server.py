@@ -125,6 +125,7 @@ def _bound_socket(host: str, port: int) -> socket.socket:
     bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         bound.bind((host, port))
+        bound.listen(2048)  # two servers may bind one port; only one may listen
     except (OSError, OverflowError) as error:
         bound.close()
         raise _bind_problem(error, host, port) from error
@@ -134,8 +135,7 @@ def _bound_socket(host: str, port: int) -> socket.socket:
 def _bind_problem(error: OSError | OverflowError, host: str, port: int) -> InputError:
     number = getattr(error, "errno", None)
     if number == errno.EADDRINUSE:
-        other = port + 1 if port < 65_535 else DEFAULT_PORT
-        return InputError(f"Port {port} on {host} is in use. Try another one: --port {other}.")
+        return InputError(f"Port {port} on {host} is in use. Try another one, or --port 0 for any that is free.")
     if number in (errno.EACCES, errno.EPERM):
         return InputError(f"Port {port} may not be used by this account. Try one above 1023: --port 8501.")
     return InputError(f"Cannot listen on {host} port {port}: {error}. Give another --host or --port.")

@@ -1,18 +1,14 @@
 """Page state in the URL: what a copied address has to say so that it opens the same view elsewhere.
 
 Widgets keep themselves in the query by `bind="query-params"`; a parameter of such a widget is not touched here
-(Streamlit refuses it). This module holds the parameters that belong to no widget: the open item, page numbers,
+(Streamlit refuses it). This module holds the parameters that belong to no widget: the open item,
 and what a view adds. What comes from a URL is input from anywhere: it is parsed, never trusted, and what does
 not parse counts as absent.
 """
 
-from collections.abc import Mapping, MutableMapping
-from urllib.parse import urlencode
-
 import streamlit as st
 
 ITEM = "item"
-PAGE = "page"
 
 _LARGEST = 2**32 - 1
 
@@ -23,18 +19,6 @@ def read_int(name: str, *, low: int = 0, high: int = _LARGEST) -> int | None:
     if not (text.isascii() and text.isdigit() and len(text) <= 10):
         return None
     return number if low <= (number := int(text)) <= high else None
-
-
-def read_text(name: str, *, longest: int = 200) -> str | None:
-    """A text of the query, None where it is absent, empty or too long. It is data: escape it where it is shown."""
-    text = st.query_params.get(name, "")
-    return text if 0 < len(text) <= longest else None
-
-
-def read_choice(name: str, choices: Mapping[str, object] | list[str] | tuple[str, ...]) -> str | None:
-    """A text of the query that is one of these, else None."""
-    text = st.query_params.get(name)
-    return text if text in choices else None
 
 
 def write(name: str, value: int | str | None) -> None:
@@ -65,19 +49,3 @@ def close_item() -> None:
 def opened_item(n_items: int) -> int | None:
     """The number of the item that the drawer is open on, None when it is closed."""
     return read_int(ITEM, high=n_items - 1) if n_items else None
-
-
-def page(n_pages: int, name: str = PAGE) -> int:
-    """The page number of the query, 1 to `n_pages`; 1 where it is absent or beyond."""
-    return read_int(name, low=1, high=max(1, n_pages)) or 1
-
-
-def turn_to(number: int, name: str = PAGE) -> None:
-    """Go to a page; the first one needs no parameter."""
-    write(name, number if number > 1 else None)
-
-
-def link(path: str, parameters: Mapping[str, int | str | list[str] | None]) -> str:
-    """An address within the app with these parameters; those that are None are left out."""
-    query: MutableMapping[str, object] = {name: value for name, value in parameters.items() if value is not None}
-    return f"{path}?{urlencode(query, doseq=True)}" if query else path

@@ -61,9 +61,7 @@ def measure(index: search.SpaceIndex, count: int) -> None:
             middle, high = np.percentile(milliseconds, [50, 95])
             kind = "exact" if exact else "approximate"
             recall = search.recall_at(np.array(found), truth)
-            print(
-                f"{name:20} {kind:12} p50 {middle:6.2f} ms  p95 {high:6.2f} ms  recall@10 {recall:.3f}", flush=True
-            )
+            print(f"{name:20} {kind:12} p50 {middle:6.2f} ms  p95 {high:6.2f} ms  recall@10 {recall:.3f}", flush=True)
 
 
 if __name__ == "__main__":

@@ -144,9 +144,7 @@ def test_killed_process_leaves_the_old_version(tmp_path: Path) -> None:
         "with staging(Path(sys.argv[1])) as folder:\n"
         "    (folder / 'data.txt').write_text('new'); print('writing', flush=True); time.sleep(60)\n"
     )
-    with subprocess.Popen(
-        [sys.executable, "-c", program, str(tmp_path)], stdout=subprocess.PIPE, text=True
-    ) as process:
+    with subprocess.Popen([sys.executable, "-c", program, str(tmp_path)], stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         assert process.stdout.readline() == "writing\n"
         process.send_signal(signal.SIGKILL)
@@ -200,9 +198,7 @@ def test_full_disk_is_said_and_leaves_the_old_version(tmp_path: Path) -> None:
         "with staging(Path(sys.argv[1])) as folder:\n"
         "    (folder / 'data.txt').write_text('x' * 100_000)\n"
     )
-    run = subprocess.run(
-        [sys.executable, "-c", program, str(tmp_path)], capture_output=True, text=True, check=False
-    )
+    run = subprocess.run([sys.executable, "-c", program, str(tmp_path)], capture_output=True, text=True, check=False)
     assert "ErrataError: The disk is full" in run.stderr
     assert held(tmp_path) == "old"
     assert not [path for path in tmp_path.iterdir() if path.name.startswith(".staging-")]

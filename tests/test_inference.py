@@ -356,9 +356,7 @@ def test_values_beyond_float16_are_clipped_after_ranking(root: Path, items: pl.D
 
 
 @given(
-    logits=st.lists(
-        st.lists(st.sampled_from([-1.0, 0.0, 0.5, 2.0]), min_size=7, max_size=7), min_size=1, max_size=5
-    ),
+    logits=st.lists(st.lists(st.sampled_from([-1.0, 0.0, 0.5, 2.0]), min_size=7, max_size=7), min_size=1, max_size=5),
     k=st.integers(1, 9),
 )
 def test_equal_scores_keep_the_order_of_their_columns(logits: list[list[float]], k: int) -> None:
@@ -391,9 +389,7 @@ def test_options_that_cannot_be_are_errors(wrong: dict[str, Any]) -> None:
 
 
 @pytest.mark.parametrize("mask", [[], [12], [-1], [1, 1], [0.5], [[1]]])
-def test_a_mask_that_does_not_fit_is_an_error(
-    mask: list[Any], root: Path, items: pl.DataFrame, tmp_path: Path
-) -> None:
+def test_a_mask_that_does_not_fit_is_an_error(mask: list[Any], root: Path, items: pl.DataFrame, tmp_path: Path) -> None:
     options = InferenceOptions(masks={"odd": np.array(mask)})
     with pytest.raises(InputError, match="odd"):
         infer(toy(), items, root, tmp_path, options)
@@ -433,9 +429,7 @@ def test_the_efficientnets_are_as_good_as_they_should_be(
     model = load(f"efficientnet-lite:{size}", device="cpu")
     assert model.classes is not None
     labels = model.class_indices([path.partition("_")[0] for path in paths])  # one image a class, sorted by wnid
-    predictions = infer(
-        model, frame([*paths]), root, tmp_path, InferenceOptions(precision=precision)
-    ).predictions()
+    predictions = infer(model, frame([*paths]), root, tmp_path, InferenceOptions(precision=precision)).predictions()
     hits = predictions.classes == labels[predictions.items, None]
     assert len(predictions.items) == 1000
     assert hits[:, 0].mean() == pytest.approx(top1, abs=0.005)

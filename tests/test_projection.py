@@ -135,9 +135,7 @@ def test_the_unit_square_keeps_the_shape(positions):
 def test_a_new_item_comes_where_its_neighbours_are():
     positions = np.array([[0, 0], [1, 0], [0, 1], [-1, -1]], dtype=np.float32)
     rows = np.array([[1, 2, 3], [1, 2, -1], [2, -1, -1], [-1, -1, -1], [0, 1, 2]])
-    distances = np.array(
-        [[0.2, 0.2, 0.2], [0.1, 0.1, np.inf], [0.5, np.inf, np.inf], [np.inf] * 3, [0.0, 0.5, 0.5]]
-    )
+    distances = np.array([[0.2, 0.2, 0.2], [0.1, 0.1, np.inf], [0.5, np.inf, np.inf], [np.inf] * 3, [0.0, 0.5, 0.5]])
     placed = projection.place_new(positions, rows, distances)
     np.testing.assert_allclose(placed[:4], [[0, 0], [0.5, 0.5], [0, 1], [0, 0]], atol=1e-6)
     weight = np.exp(-1.5)  # the mean excess is 1/3

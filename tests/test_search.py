@@ -261,9 +261,7 @@ def test_the_same_seed_gives_the_same_approximate_index():
     exact = search.build_exact([classes(3_000)], 32)
     one, other = (search.build_approximate(exact, above=1_000, seed=3) for _ in range(2))
     queries = classes(40, seed=8)
-    results = [
-        SpaceIndex(exact, np.arange(3_000, dtype=np.uint32), it).neighbours(queries, 10) for it in (one, other)
-    ]
+    results = [SpaceIndex(exact, np.arange(3_000, dtype=np.uint32), it).neighbours(queries, 10) for it in (one, other)]
     np.testing.assert_array_equal(results[0][0], results[1][0])
 
 

@@ -49,9 +49,7 @@ def test_a_thumbnail_fits_its_size_keeps_the_shape_and_never_grows(
 @pytest.mark.parametrize("mode", ["1", "L", "LA", "P", "RGB", "RGBA", "CMYK", "I", "I;16", "F"])
 def test_every_mode_of_pixels_becomes_a_thumbnail(mode: str) -> None:
     gradient = np.tile(np.arange(256, dtype=np.uint8), (64, 1))
-    image = (
-        Image.fromarray(gradient * np.uint16(200)) if mode == "I;16" else Image.fromarray(gradient).convert(mode)
-    )
+    image = Image.fromarray(gradient * np.uint16(200)) if mode == "I;16" else Image.fromarray(gradient).convert(mode)
     small = decoded(thumbnails.shrink(encoded(image, "TIFF"), 96)).convert("L")
     assert small.getpixel((2, 10)) < 30 < 200 < small.getpixel((90, 10))
 
@@ -131,9 +129,7 @@ NO_IMAGES = [
     (b"\x89PNG\r\n\x1a\n and nothing more", "(not an image|damaged)"),
     (bomb(), "megapixels"),
 ]
-CUT_SHORT = [
-    (encoded(Image.effect_noise((200, 200), 50), kind)[:2000], "damaged") for kind in ("PNG", "JPEG", "TIFF")
-]
+CUT_SHORT = [(encoded(Image.effect_noise((200, 200), 50), kind)[:2000], "damaged") for kind in ("PNG", "JPEG", "TIFF")]
 
 
 @pytest.mark.parametrize(("data", "reason"), [*NO_IMAGES, *CUT_SHORT])

@@ -151,9 +151,7 @@ def test_a_creation_that_died_can_be_run_again(tmp_path: Path) -> None:
     def check() -> None:
         assert write(path, {"a": "1", "b": "2"}).items().height == 2
 
-    crash_everywhere(
-        lambda: write(path, {"a": "1", "b": "2"}), lambda: shutil.rmtree(path, ignore_errors=True), check
-    )
+    crash_everywhere(lambda: write(path, {"a": "1", "b": "2"}), lambda: shutil.rmtree(path, ignore_errors=True), check)
 
 
 def test_a_path_that_is_something_else_is_refused(tmp_path: Path) -> None:

@@ -135,9 +135,7 @@ def _recognise(options: DatasetOptions, progress: Progress) -> str:
                 if reader.recognises(options.images):
                     return name
         except OSError as error:
-            raise InputError(
-                f"{error.filename} cannot be read: {error.strerror}. Check its permissions."
-            ) from error
+            raise InputError(f"{error.filename} cannot be read: {error.strerror}. Check its permissions.") from error
     root, files = open_root(options, progress)
     folders = {path.split("/")[0] for path in files.images if "/" in path}
     only = ""

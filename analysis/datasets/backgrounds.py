@@ -89,9 +89,7 @@ def _landscape(
     sky = _mix(sky, _WHITE, clouds * _noise(rng, half, 2, 6) * (y < 1.2 * horizon))
     skyline = horizon - ragged * (1.4 + _noise(rng, half, 4, 1, 5)[0])
     distance = _colour(rng, far) * (1 + 0.16 * _noise(rng, half, 7, 9, 3))[..., None]
-    blurred = image_of(_mix(sky, distance, (y - skyline) * half / 2)).filter(
-        ImageFilter.GaussianBlur(0.017 * half)
-    )
+    blurred = image_of(_mix(sky, distance, (y - skyline) * half / 2)).filter(ImageFilter.GaussianBlur(0.017 * half))
     _add_lights(rng, blurred, lights, horizon)
     scene = np.asarray(blurred.resize((size, size), Image.Resampling.BICUBIC), np.float32) / 255
 

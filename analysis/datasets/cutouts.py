@@ -109,9 +109,7 @@ def compose(
             _check_replaceable(out)
             drawn = _write_folder(plans, load_cutouts(stamps, size), out, size, seed, workers, progress)
     except OSError as error:
-        raise InputError(
-            f"The scenes could not be written to {out}: {error}. Nothing of them was kept."
-        ) from error
+        raise InputError(f"The scenes could not be written to {out}: {error}. Nothing of them was kept.") from error
     return _frames(out, plans, drawn)
 
 
@@ -143,8 +141,7 @@ def plan_scenes(names: Sequence[str] | Mapping[str, Path], scenes: int, seed: in
     rows = stamp_table.table().filter(pl.col("stamp").is_in(list(names)))
     known = rows.filter(pl.col("label").is_not_null())
     by_class = {
-        c: known.filter(pl.col("label") == c)["stamp"].to_list()
-        for c in known["label"].unique(maintain_order=True)
+        c: known.filter(pl.col("label") == c)["stamp"].to_list() for c in known["label"].unique(maintain_order=True)
     }
     unknown = rows.filter(pl.col("label").is_null())["stamp"].to_list()
     class_of = dict(rows.select("stamp", "label").iter_rows())
@@ -310,9 +307,7 @@ def _corner(image: Image.Image, size: int, horizon: float, rng: Generator) -> tu
     return round(left), round(top)
 
 
-def _least_visible(
-    sprites: Sequence[_Sprite], alphas: Sequence[NDArray[np.bool_]], size: int, horizon: float
-) -> float:
+def _least_visible(sprites: Sequence[_Sprite], alphas: Sequence[NDArray[np.bool_]], size: int, horizon: float) -> float:
     """The smallest visible part of any sprite, on a quarter of the resolution."""
     covered = np.zeros((-(-size // 4), -(-size // 4)), bool)
     least = 1.0
@@ -367,9 +362,7 @@ def load_cutouts(stamps: Mapping[str, Path], size: int) -> dict[str, Image.Image
             with Image.open(path) as file:
                 image = file.convert("RGBA")
         except (OSError, Image.DecompressionBombError) as error:
-            raise InputError(
-                f"The cutout {path} cannot be read ({error}); fetch it again or remove it."
-            ) from error
+            raise InputError(f"The cutout {path} cannot be read ({error}); fetch it again or remove it.") from error
         box = image.getchannel("A").point(lambda a: 255 * (a > 16)).getbbox()
         if box is None or not _opaque(image):
             raise InputError(f"The cutout {path} is transparent all over; remove it.")

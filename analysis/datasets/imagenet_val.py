@@ -151,9 +151,7 @@ def _from_table(source: Path, classes: ClassList) -> dict[int, int]:
     key = pick_column(columns, None, KEY_COLUMNS, f"{source}: file names", "call it filename")
     kaggle = "PredictionString" in columns
     column = (
-        "PredictionString"
-        if kaggle
-        else pick_column(columns, None, LABEL_COLUMNS, f"{source}: labels", "call it wnid")
+        "PredictionString" if kaggle else pick_column(columns, None, LABEL_COLUMNS, f"{source}: labels", "call it wnid")
     )
     frame = read_frame(source, text=(key, column))
     # Kaggle: `n01978287 85 1 499 272 ...`, a class and a box a time, of one class in this set
@@ -178,9 +176,7 @@ def _from_devkit(folder: Path, classes: ClassList) -> dict[int, int]:
     truth, meta = data / GROUND_TRUTH, data / "meta.mat"
     for path in (truth, meta):
         if not path.is_file():
-            raise InputError(
-                f"{path} is missing; the devkit's folder holds data/{GROUND_TRUTH} and data/meta.mat."
-            )
+            raise InputError(f"{path} is missing; the devkit's folder holds data/{GROUND_TRUTH} and data/meta.mat.")
     try:
         synsets = loadmat(meta, squeeze_me=True)["synsets"]
         wnids = _pairs(synsets["ILSVRC2012_ID"].tolist(), synsets["WNID"].tolist())

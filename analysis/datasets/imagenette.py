@@ -42,14 +42,10 @@ def read(cache: Path, *, split: str = "val", progress: Progress = silent) -> Lis
         _download(cache, progress)
     paths = sorted(path.relative_to(root).as_posix() for path in (root / split).glob("*/*.JPEG"))
     if not paths:
-        raise InputError(
-            f"{root} holds no photographs of split {split!r}; delete the folder to have it fetched again."
-        )
+        raise InputError(f"{root} holds no photographs of split {split!r}; delete the folder to have it fetched again.")
     classes = imagenet_1k()
     names = [path.rsplit("/", 1)[1] for path in paths]
-    labels = classes.resolve(
-        pl.Series([path.split("/")[1] for path in paths]), where=f"the folders of {root / split}"
-    )
+    labels = classes.resolve(pl.Series([path.split("/")[1] for path in paths]), where=f"the folders of {root / split}")
     origin = ["val" if name.startswith("ILSVRC2012_val_") else "train" for name in names]
     records = records_frame(paths, paths, labels, [split] * len(paths)).with_columns(
         pl.Series("imagenet_split", origin, dtype=pl.String)

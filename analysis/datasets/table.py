@@ -5,18 +5,17 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import polars as pl
+import polars.selectors as cs
 
 from analysis.datasets import DatasetOptions, Listing, open_root, problems_frame
 from analysis.datasets.scan import Files
 from analysis.errors import InputError
+from analysis.items import RESERVED
 from analysis.labels.classes import ClassList, class_list, class_list_of
 from analysis.progress import Progress, silent
 
 KEY_COLUMNS = ("filename", "file_name", "file", "filepath", "path", "key", "image", "imageid", "image_id", "id")
 LABEL_COLUMNS = ("wnid", "label", "class", "target")
-RESERVED = frozenset(
-    {"item", "key", "path", "label", "width", "height", "bytes", "hash", "split", "missing", "problem"}
-)
 _SEVERAL = re.compile(r"(?:n\d{8}|\d+)(?:[\s,;|]+(?:n\d{8}|\d+))+|[^|]+(?:\|[^|]+)+")
 
 
@@ -193,11 +192,16 @@ def _has_split(frame: pl.DataFrame, key: str, label: str) -> bool:
 
 
 def _metadata(frame: pl.DataFrame) -> pl.DataFrame:
-    """The other columns, those with a name of Errata's own as `table_NAME`."""
+    """The other columns, those with a name of Errata's own as `table_NAME`, lists and structs as text."""
     names: dict[str, str] = {}
     for name in frame.columns:
         new = f"table_{name}" if name in RESERVED else name
         while new != name and new in frame.columns:
             new = f"table_{new}"
         names[name] = new
-    return frame.rename(names)
+    nested = [
+        pl.Series(name, [None if value is None else str(value) for value in frame[name].to_list()], dtype=pl.String)
+        for name, kind in frame.schema.items()
+        if kind.is_nested()
+    ]
+    return frame.with_columns(nested).drop(cs.binary() | cs.object()).rename(names, strict=False)

@@ -154,9 +154,7 @@ def _as_text(values: pl.Series, where: str) -> pl.Series:
         numbers = values.fill_nan(None)
         if not bool((numbers.drop_nulls() == numbers.drop_nulls().round(0)).all()):
             row = int((numbers != numbers.round(0)).arg_true()[0])
-            raise InputError(
-                f"{where}, row {row + 1}: {values[row]} is no class; give ids, whole numbers or names."
-            )
+            raise InputError(f"{where}, row {row + 1}: {values[row]} is no class; give ids, whole numbers or names.")
         values = numbers.cast(pl.Int64, strict=False)
     elif dtype.is_nested() or dtype.is_temporal() or dtype in (pl.Binary, pl.Boolean):
         raise InputError(f"{where}: a column of type {dtype} holds no classes; give ids, indices or names.")
@@ -197,24 +195,22 @@ def class_list_of(ids: Iterable[str], *, name: str) -> ClassList:
     return make_class_list(name, ids)
 
 
-def _timm_text(file: str) -> str:
-    """A text of timm's package data, read by its path: importing timm would import torch."""
+def timm_text(file: str) -> str:
+    """A file of timm's package data, read by its path: importing timm would import torch, which the web must not."""
     spec = importlib.util.find_spec("timm")  # of a top-level package: runs none of its code
     folders = (spec.submodule_search_locations if spec else None) or []
     for folder in folders:
         path = Path(folder) / "data" / "_info" / file
         if path.is_file():
             return path.read_text(encoding="utf-8")
-    raise InputError(
-        f"The package timm, which holds {file}, is not installed; install it with `pip install timm`."
-    )
+    raise InputError(f"The package timm, which holds {file}, is not installed; install it with `pip install timm`.")
 
 
 @cache
 def wordnet_words() -> tuple[dict[str, list[str]], dict[str, str]]:
     """WordNet's lemmas and gloss by wnid, for the 21,843 nouns of ImageNet; from timm's package data."""
     lemmas, glosses = (
-        dict(line.split("\t", 1) for line in _timm_text(f"imagenet_synset_to_{what}.txt").splitlines())
+        dict(line.split("\t", 1) for line in timm_text(f"imagenet_synset_to_{what}.txt").splitlines())
         for what in ("lemma", "definition")
     )
     return {wnid: text.split(", ") for wnid, text in lemmas.items()}, glosses
@@ -223,7 +219,7 @@ def wordnet_words() -> tuple[dict[str, list[str]], dict[str, str]]:
 @cache
 def imagenet_1k() -> ClassList:
     """The 1,000 classes of ILSVRC 2012: ids are the sorted wnids, names their first lemma."""
-    return make_class_list(IMAGENET_1K, _timm_text("imagenet_synsets.txt").split())
+    return make_class_list(IMAGENET_1K, timm_text("imagenet_synsets.txt").split())
 
 
 def class_list(name_or_path: str) -> ClassList:
@@ -232,9 +228,7 @@ def class_list(name_or_path: str) -> ClassList:
         return imagenet_1k()
     path = Path(name_or_path)
     if not path.is_file():
-        raise InputError(
-            f"No class list {name_or_path!r}: give {IMAGENET_1K} or a CSV, Parquet, JSON or TXT file."
-        )
+        raise InputError(f"No class list {name_or_path!r}: give {IMAGENET_1K} or a CSV, Parquet, JSON or TXT file.")
     return read_class_list(path)
 
 

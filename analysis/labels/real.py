@@ -4,14 +4,13 @@ timm ships them as a list of 50,000 lists of class indices, by image number: the
 ILSVRC2012_val_00000001.JPEG, whatever order a folder has.
 """
 
-import importlib.util
 import json
 from functools import cache
-from pathlib import Path
 
 import polars as pl
 
 from analysis.errors import InputError, WorkspaceError
+from analysis.labels.classes import timm_text
 from analysis.labels.sets import LabelSet, label_set
 
 N_IMAGES = 50_000
@@ -50,14 +49,7 @@ def real_label_set(items: pl.DataFrame) -> LabelSet:
 
 @cache
 def _published() -> list[list[int]]:
-    # timm imports torch, which the web process must not: its data file is read by path.
-    spec = importlib.util.find_spec("timm")
-    path = Path(spec.origin).parent / "data/_info/imagenet_real_labels.json" if spec and spec.origin else None
-    if path is None or not path.is_file():
-        raise WorkspaceError(
-            "The ReaL labels come with timm, which is not installed here. Run `pip install timm`."
-        )
-    labels: list[list[int]] = json.loads(path.read_text())
+    labels: list[list[int]] = json.loads(timm_text("imagenet_real_labels.json"))
     if len(labels) != N_IMAGES:
-        raise WorkspaceError(f"timm's ReaL labels hold {len(labels):,} images, not {N_IMAGES:,}: {path}")
+        raise WorkspaceError(f"timm's ReaL labels hold {len(labels):,} images, not {N_IMAGES:,}.")
     return labels

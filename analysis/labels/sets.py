@@ -78,12 +78,6 @@ class LabelSet:
         place[place == len(self._keys)] = 0
         return np.where(self._keys[place] == wanted, self._codes[place], np.int8(ABSENT))
 
-    def valid_mask(
-        self, items: ArrayLike, classes: ArrayLike, *, unclear: Unclear = "lenient"
-    ) -> NDArray[np.bool_]:
-        """Whether each class counts as valid, shaped like `classes`; an unclear one does only if lenient."""
-        return counts_as_valid(self.states(items, classes), unclear)
-
     def scored(self, items: ArrayLike) -> NDArray[np.bool_]:
         """Whether predictions on these items (n,) are counted: known to the set, not empty, not problematic."""
         return self._at(items, self._flags[0])
@@ -149,9 +143,7 @@ def label_set(
         raise InputError(f"Label set {name!r}: item {twice} comes twice.")
     strangers = resolved.join(known, on="item", how="anti")
     if strangers.height:
-        raise InputError(
-            f"Label set {name!r}: labels for item {strangers['item'][0]}, which is not one of its items."
-        )
+        raise InputError(f"Label set {name!r}: labels for item {strangers['item'][0]}, which is not one of its items.")
     n_conflicts = conflicts["item"].n_unique()
     if n_conflicts:
         note += (

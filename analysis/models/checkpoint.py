@@ -136,11 +136,7 @@ def _label_names(config: Mapping[str, Any], path: Path) -> list[str] | None:
             names = json.loads(names)
         except ValueError:
             names = None
-    if (
-        not isinstance(names, list)
-        or not all(isinstance(name, str) for name in names)
-        or len(set(names)) < len(names)
-    ):
+    if not isinstance(names, list) or not all(isinstance(name, str) for name in names) or len(set(names)) < len(names):
         raise InputError(f"label_names of {path} must be a list of different class ids.")
     return names
 

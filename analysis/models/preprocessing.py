@@ -148,12 +148,8 @@ class Pictures:
         if self.preprocessing.mode != "squash":
             short, long = sorted(picture.size)
             side = max(self.preprocessing.size) / self.preprocessing.crop
-            if (
-                long / short * side**2 > MAX_PIXELS
-            ):  # a line of pixels becomes enormous where its short side is scaled
-                raise UnreadablePictureError(
-                    f"{picture.width} × {picture.height} pixels: too elongated to be scaled"
-                )
+            if long / short * side**2 > MAX_PIXELS:  # a line of pixels becomes enormous where its short side is scaled
+                raise UnreadablePictureError(f"{picture.width} × {picture.height} pixels: too elongated to be scaled")
         try:
             return self.transform(picture)
         except Exception as error:  # whatever a model's own code dislikes about one picture

@@ -75,9 +75,7 @@ def classifier(
     )
     used = own.altered(request.preprocessing, request.reference)
     if used.mode not in ("center", "squash", "border"):
-        raise InputError(
-            f"{request.reference} scales a picture by mode center, squash or border, not {used.mode!r}."
-        )
+        raise InputError(f"{request.reference} scales a picture by mode center, squash or border, not {used.mode!r}.")
     if used.fill != own.fill:
         raise InputError(f"{request.reference} fills nothing; leave `fill` out of its preprocessing.")
     transform = create_transform(
@@ -140,6 +138,4 @@ def _unknown(name: str) -> str:
 
 
 def _first_line(error: Exception) -> str:
-    return f"{type(error).__name__}: {str(error).strip().splitlines()[0] if str(error).strip() else ''}".rstrip(
-        ": "
-    )
+    return f"{type(error).__name__}: {str(error).strip().splitlines()[0] if str(error).strip() else ''}".rstrip(": ")

@@ -6,14 +6,13 @@ import numpy as np
 import polars as pl
 import streamlit as st
 
-from analysis.search import SpaceIndex, open_index
-from analysis.workspace import Space, Workspace
+from analysis.workspace import Space
 from app import routes, state
 from app.components.gallery import gallery
 from app.components.map import ClusterName, LegendEntry, embedding_map
 from app.components.outcomes import OUTCOMES
-from app.frame import Frame, outcome_look, rows_of, tiles
-from app.text import count, md_escape, plural
+from app.frame import Frame, outcome_look, rows_of, space_index, tiles
+from app.text import count, md_escape, percent, plural
 
 PAGE_SIZE = 60
 SIMILAR = 300
@@ -24,52 +23,44 @@ ORDERS = {
     "unsure": "least confident first",
 }
 NEUTRAL = "#8891a0"
+ABOUT_OUTCOMES = ("outcome", "unjudged", "predicted", "right")
+"""Conditions under which the share of right predictions says nothing."""
 
 
-def show(frame: Frame) -> None:
+def show(frame: Frame) -> pl.Series | None:
     """The page."""
     like = state.read_int("like", high=frame.workspace.items().height - 1)
     rows, similarity = _similar(frame, like) if like is not None else (frame.chosen, {})
     st.markdown(sentence(frame))
     space = _space(frame)
     if space is None or space.file("projection.parquet") is None:
-        _gallery(frame, rows, similarity, like)
-        return
+        return _gallery(frame, rows, similarity, like)
     left, right = st.columns([5, 6], gap="medium")
     with left:
         _map(frame, space, like)
     with right:
-        _gallery(frame, rows, similarity, like)
+        return _gallery(frame, rows, similarity, like)
 
 
 def sentence(frame: Frame) -> str:
     """How the slice fares against the whole, as Markdown."""
-    chosen, everything = _share_right(frame.chosen), _share_right(frame.rows)
     if frame.chosen.is_empty():
         return "**No item fulfils all conditions.** Take one away above."
-    if chosen is None or everything is None or frame.lens.run is None:
-        return f"**{plural(frame.chosen.height, 'image')}.**"
+    n, total = frame.chosen.height, frame.rows.height
+    right, everywhere = frame.chosen["right"].mean(), frame.rows["right"].mean()
+    if right is None or everywhere is None or frame.lens.run is None:
+        return f"**{plural(n, 'item')}.**"
+    if any(condition.column in ABOUT_OUTCOMES for condition in frame.slice.conditions):
+        return f"**{count(n)}** of {plural(total, 'item')}, {percent(n / total)}, fulfil these conditions."
     run, labels = md_escape(frame.lens.run), md_escape(frame.lens.labels)
+    text = f"**{run}** is right on **{percent(float(right))}** of these {plural(n, 'item')} by *{labels}*"  # type: ignore[arg-type]
     if not frame.slice.conditions:
-        return f"**{run}** is right on **{100 * everything:.1f}\u202f%** of these images by *{labels}*."
-    return (
-        f"**{run}** is right on **{100 * chosen:.1f}\u202f%** of these {plural(frame.chosen.height, 'image')} by "
-        f"*{labels}*, on {100 * everything:.1f}\u202f% of all."
-    )
-
-
-def _share_right(rows: pl.DataFrame) -> float | None:
-    return rows["right"].cast(pl.Float64).mean()  # type: ignore[return-value]
+        return f"{text}."
+    return f"{text}, on {percent(float(everywhere))} of all."  # type: ignore[arg-type]
 
 
 def _space(frame: Frame) -> Space | None:
     return None if frame.lens.space is None else frame.workspace.space(frame.lens.space)
-
-
-@st.cache_resource(max_entries=8, show_spinner=False)
-def space_index(_workspace: Workspace, version: str, space: str) -> SpaceIndex:
-    """The index of a space, shared between sessions."""
-    return open_index(_workspace.space(space).folder)
 
 
 def _similar(frame: Frame, item: int) -> tuple[pl.DataFrame, dict[int, float]]:
@@ -146,7 +137,8 @@ def _cluster_name(frame: Frame, classes: list[int], shares: list[float]) -> str:
     return ", ".join(frame.class_names[index] for index in shown)
 
 
-def _gallery(frame: Frame, rows: pl.DataFrame, similarity: dict[int, float], like: int | None) -> None:
+def _gallery(frame: Frame, rows: pl.DataFrame, similarity: dict[int, float], like: int | None) -> pl.Series:
+    """The gallery with its order and pages; returns the items in that order."""
     line = st.container(horizontal=True, vertical_alignment="center", gap="small")
     with line:
         if like is not None:
@@ -186,6 +178,7 @@ def _gallery(frame: Frame, rows: pl.DataFrame, similarity: dict[int, float], lik
     )
     if rows.height:
         st.caption(f"{count(first + 1)} to {count(min(first + PAGE_SIZE, rows.height))} of {count(rows.height)}")
+    return rows["item"]
 
 
 def ordered(rows: pl.DataFrame, order: str) -> pl.DataFrame:

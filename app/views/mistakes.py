@@ -8,34 +8,40 @@ import streamlit as st
 from analysis.details import exemplars
 from analysis.outcomes import confusions
 from analysis.slices import Condition
-from analysis.workspace import Workspace
 from app import state
 from app.components.rows import ClassExamples, MistakeRow, mistake_rows
-from app.frame import Frame, Lens, lens_rows, narrow, rows_of, tiles
+from app.frame import Frame, narrow, rows_of, tiles, widen
 from app.text import count, md_escape, percent, plural
 
 PAGE_SIZE = 20
 PAIRS = 200
+EXAMPLES = 3
 WRONG = ("mistake", "agrees_with_rejected")
 
 
-def show(frame: Frame) -> None:
+def show(frame: Frame) -> pl.Series | None:
     """The page."""
     if frame.lens.run is None:
         st.markdown("**Mistakes are a model's, and there is no run yet.**")
         st.caption("Evaluate a model with `errata evaluate`, or import predictions with `errata runs import`.")
-        return
+        return None
     st.markdown(sentence(frame))
+    if frame.chosen.is_empty():
+        return None
     wrong = frame.chosen.filter(pl.col("outcome").is_in(WRONG))
-    left, right = st.columns([2, 5], gap="large")
+    wrong = wrong.sort("confidence", "item", descending=[True, False], nulls_last=True)
+    left, right = st.columns([3, 7], gap="medium")
     with left:
         _pairs(frame)
     with right:
         _rows(frame, wrong)
+    return wrong["item"]
 
 
 def sentence(frame: Frame) -> str:
     """How many predictions are wrong, and how many only seemed to be, as Markdown."""
+    if frame.chosen.is_empty():
+        return "**No item fulfils all conditions.** Take one away above."
     counts = dict(frame.chosen.group_by("outcome").len().iter_rows())
     wrong = sum(counts.get(outcome, 0) for outcome in WRONG)
     unjudged = frame.chosen.filter(pl.col("unjudged"), pl.col("outcome").is_in(WRONG)).height
@@ -52,37 +58,26 @@ def sentence(frame: Frame) -> str:
         text += f", {count(unjudged)} of them never judged"
     if counts.get("agrees_with_rejected"):
         text += f"; on {count(counts['agrees_with_rejected'])} the model agrees with the original label"
-    return (
-        f"{text}. **{count(other)}** more differ from the original label and are valid." if other else f"{text}."
-    )
-
-
-@st.cache_resource(max_entries=32, show_spinner=False)
-def confusion_pairs(_workspace: Workspace, version: str, lens: Lens) -> pl.DataFrame:
-    """Pairs of label and wrong prediction under a lens, the most frequent first."""
-    return confusions(lens_rows(_workspace, version, lens))
+    return f"{text}. **{count(other)}** more differ from the original label and are valid." if other else f"{text}."
 
 
 def _pairs(frame: Frame) -> None:
-    pairs = confusion_pairs(frame.workspace, frame.workspace.version, frame.lens)
-    st.subheader(
-        "Most confused classes", help="Original label and wrong prediction. Select a row to see its images."
-    )
+    pairs = confusions(frame.chosen)
+    st.subheader("Most confused classes", help="Label and wrong prediction. Select a row to see its images.")
     if pairs.is_empty():
         st.caption("No class was taken for another one.")
         return
     shown = pairs.head(PAIRS)
     names = pl.Series("name", frame.class_names, dtype=pl.String)
-    table = shown.select(
-        images="n", label=names.gather(shown["target"]), prediction=names.gather(shown["prediction"])
-    )
-    ids = frame.workspace.classes().ids
+    table = shown.select(n="n", label=names.gather(shown["target"]), prediction=names.gather(shown["prediction"]))
 
     def select() -> None:
         chosen = st.session_state["pairs"]["selection"]["rows"]
-        if chosen:
-            target, prediction = shown.select("target", "prediction").row(chosen[0])
-            narrow([Condition("class", ids[target]), Condition("predicted", ids[prediction])])
+        if not chosen:
+            widen(("class", "predicted"))
+        elif chosen[0] < table.height:
+            _, label, prediction = table.row(chosen[0])
+            narrow([Condition("class", label), Condition("predicted", prediction)])
 
     st.dataframe(
         table,
@@ -90,14 +85,18 @@ def _pairs(frame: Frame) -> None:
         key="pairs",
         on_select=select,
         selection_mode="single-row",
-        height=620,
-        column_config={"images": st.column_config.NumberColumn("n", width=44, help="How many images.")},
+        height=min(620, 36 * (table.height + 1)),
+        column_config={
+            "n": st.column_config.NumberColumn(width=40, help="How many images."),
+            "label": st.column_config.TextColumn(width=96),
+            "prediction": st.column_config.TextColumn(width=96),
+        },
     )
-    st.caption(f"{plural(pairs.height, 'pair')} in all; the first {count(shown.height)} are listed.")
+    if pairs.height > shown.height:
+        st.caption(f"{plural(pairs.height, 'pair')} in all; the first {count(shown.height)} are listed.")
 
 
 def _rows(frame: Frame, wrong: pl.DataFrame) -> None:
-    wrong = wrong.sort("confidence", "item", descending=[True, False], nulls_last=True)
     pages = max(1, math.ceil(wrong.height / PAGE_SIZE))
     surest = "the most confident first" if wrong["confidence"].null_count() < wrong.height else "in dataset order"
     line = st.container(horizontal=True, vertical_alignment="center", gap="small")
@@ -108,16 +107,20 @@ def _rows(frame: Frame, wrong: pl.DataFrame) -> None:
             number = st.pagination(pages, key="mistakes", bind="query-params", max_visible_pages=5)
     rows = wrong.slice((number - 1) * PAGE_SIZE, PAGE_SIZE)
     classes = pl.concat([rows["target"], rows["prediction"]]).drop_nulls().unique().to_list()
-    examples = exemplars(frame.rows, classes)
+    examples = exemplars(frame.rows, classes, EXAMPLES + 1)
     mistake_rows(
         [
             MistakeRow(
                 tile=tile,
-                label=_examples(frame, examples, row["target"]),
+                label=_examples(frame, examples, row["item"], row["target"], ""),
                 predicted=_examples(
-                    frame, examples, row["prediction"], percent(row["confidence"]) if row["confidence"] else ""
+                    frame,
+                    examples,
+                    row["item"],
+                    row["prediction"],
+                    "" if row["confidence"] is None else percent(row["confidence"]),
                 ),
-                evidence=[_evidence(frame, row)],
+                evidence=_evidence(frame, row),
             )
             for tile, row in zip(tiles(frame, rows), rows.iter_rows(named=True), strict=True)
         ],
@@ -129,18 +132,22 @@ def _rows(frame: Frame, wrong: pl.DataFrame) -> None:
     )
 
 
-def _examples(frame: Frame, examples: dict[int, list[int]], index: int | None, text: str = "") -> ClassExamples:
-    """A class beside its exemplars; without pixels there is nothing to see in them."""
+def _examples(
+    frame: Frame, examples: dict[int, list[int]], mistake: int, index: int | None, text: str
+) -> ClassExamples:
+    """A class beside its exemplars, the mistake not among them; without pixels there is nothing to see."""
     if index is None:
-        return ClassExamples("no label", [], text)
-    shown = examples[index] if frame.workspace.image_root is not None else []
-    return ClassExamples(frame.class_names[index], tiles(frame, rows_of(frame, shown)), text)
+        return ClassExamples("no label", [], text, none="")
+    if frame.workspace.image_root is None:
+        return ClassExamples(frame.class_names[index], [], text, none="")
+    others = [item for item in examples[index] if item != mistake][:EXAMPLES]
+    return ClassExamples(frame.class_names[index], tiles(frame, rows_of(frame, others)), text)
 
 
-def _evidence(frame: Frame, row: dict[str, object]) -> str:
-    """Why it counts as wrong, in words."""
+def _evidence(frame: Frame, row: dict[str, object]) -> list[str]:
+    """Why it counts as wrong, in words; nothing where the label alone says it."""
     if row["outcome"] == "agrees_with_rejected":
-        return f"The prediction is the original label, which {frame.lens.labels} does not hold valid."
+        return [f"The prediction is the original label, which “{frame.lens.labels}” does not hold valid."]
     if row["unjudged"]:
-        return f"Nobody judged this class on this image in {frame.lens.labels}."
-    return f"{frame.lens.labels} does not hold this class valid."
+        return [f"Nobody judged this class on this image in “{frame.lens.labels}”."]
+    return [] if frame.lens.labels == "original" else [f"“{frame.lens.labels}” does not hold this class valid."]

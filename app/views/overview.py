@@ -5,25 +5,30 @@ import streamlit as st
 
 from analysis import overview as queries
 from analysis.overview import Standing
+from analysis.report import percent as percent_text
 from analysis.report import report
 from analysis.slices import Condition
 from analysis.workspace import Workspace
 from app import charts
-from app.frame import Frame, go_to, narrow
+from app.frame import Frame, best_run, go_to, show_only
 from app.text import count, md_escape, percent, plural
 
+STEPS = 6
 
-def show(frame: Frame) -> None:
+
+def show(frame: Frame) -> pl.Series | None:
     """The page."""
     workspace = frame.workspace
-    st.markdown(headline(workspace, _standing(workspace, workspace.version)))
-    runs = workspace.run_names()
-    if runs:
+    st.markdown(headline(workspace, best_run(workspace, workspace.version)))
+    if frame.slice.conditions:
+        st.caption("This page is about all items; the slice is for the other pages.")
+    if workspace.run_names():
         left, right = st.columns(2, gap="large")
         with left:
             _accuracies(frame)
         with right:
             _outcomes(frame)
+        _numbers(frame)
     else:
         st.info(
             "No predictions yet. Evaluate a model, or import predictions that you have: see below.",
@@ -34,18 +39,18 @@ def show(frame: Frame) -> None:
         _label_sets(workspace)
         _next_steps(workspace)
     with right:
-        _problems(frame)
+        _problems(workspace)
         _about(workspace)
+    return None
 
 
 def headline(workspace: Workspace, standing: Standing | None) -> str:
     """What is here and how far it can be trusted, in one sentence or two, as Markdown."""
     present = workspace.items().filter(~pl.col("missing"))
-    runs = len(workspace.run_names())
-    text = (
-        f"**{plural(present.height, 'image')}, {plural(len(workspace.classes()), 'class', 'classes')}, "
-        f"{plural(runs, 'run')}.**"
-    )
+    what = "image" if workspace.image_root is not None else "item"
+    used, listed = present["label"].drop_nulls().n_unique(), len(workspace.classes())
+    classes = plural(listed, "class", "classes") if used == listed else f"{count(used)} of {count(listed)} classes"
+    text = f"**{plural(present.height, what)}, {classes}, {plural(len(workspace.run_names()), 'run')}.**"
     if standing is None:
         return text
     run = md_escape(standing.run)
@@ -64,11 +69,6 @@ def headline(workspace: Workspace, standing: Standing | None) -> str:
 
 
 @st.cache_resource(max_entries=16, show_spinner=False)
-def _standing(_workspace: Workspace, version: str) -> Standing | None:
-    return queries.best_standing(_workspace, queries.better_labels(_workspace) or "original")
-
-
-@st.cache_resource(max_entries=16, show_spinner=False)
 def _report(_workspace: Workspace, version: str) -> pl.DataFrame:
     return report(_workspace)
 
@@ -84,76 +84,34 @@ def _accuracies(frame: Frame) -> None:
     st.subheader(
         "Accuracy of each run under each label set",
         help="Micro accuracy: the share of scored items whose first prediction is valid. 95 % Wilson intervals; "
-        "image sampling only, label uncertainty not included. Each label set scores its own items: see n.",
+        "image sampling only, label uncertainty not included. Each label set scores its own items: see n below.",
     )
-    order = (
-        accuracy.filter(pl.col("labels") == "original")
-        .sort("value", descending=True, nulls_last=True)["run"]
-        .to_list()
-    )
+    order = accuracy.filter(labels="original").sort("value", descending=True, nulls_last=True)["run"].to_list()
     st.plotly_chart(
         charts.accuracy_dots(accuracy, order),
         key="accuracies",
         config={"displayModeBar": False},
         alt="Accuracy of each run under each label set; the same numbers are in the table below.",
     )
-    with st.expander("The numbers", icon=":material/table:"):
-        st.dataframe(
-            report_table(rows, frame.workspace),
-            hide_index=True,
-            column_config={
-                "value": st.column_config.NumberColumn("%", format="%.1f"),
-                "low": st.column_config.NumberColumn(format="%.1f"),
-                "high": st.column_config.NumberColumn(format="%.1f"),
-                "unjudged": st.column_config.NumberColumn(
-                    help="Predictions of which an open label set says nothing; counted as wrong."
-                ),
-            },
-        )
-
-
-def report_table(rows: pl.DataFrame, workspace: Workspace) -> pl.DataFrame:
-    """The report in percent, with what each run's numbers may be called."""
-    seen = {run.name: run.manifest.get("seen_in_training", "unknown") for run in workspace.runs()}
-    bounds = pl.when(pl.col("n_unjudged") > 0).then(
-        pl.format("{} to {}", (100 * pl.col("bound_low")).round(1), (100 * pl.col("bound_high")).round(1))
-    )
-    return rows.select(
-        "run",
-        "labels",
-        pl.col("metric").str.replace_all("_", " "),
-        *[(100 * pl.col(name)).alias(name) for name in ("value", "low", "high")],
-        "n",
-        unjudged="n_unjudged",
-        bounds=bounds,
-        seen=pl.col("run").replace_strict(seen, default="unknown").replace("yes", "training accuracy"),
-    )
 
 
 def _outcomes(frame: Frame) -> None:
     counts = _outcome_counts(frame.workspace, frame.workspace.version, frame.lens.labels)
-    accuracy = (
-        counts.filter(pl.col("outcome") != "not_scored")
-        .group_by("run")
-        .agg(
-            share=pl.col("n").filter(pl.col("outcome").is_in(["correct", "multi_label"])).sum() / pl.col("n").sum()
-        )
-        .sort("share", "run", descending=[True, False])
-    )
     st.subheader(
         f"Outcomes under *{md_escape(frame.lens.labels)}*",
         help="Why each first prediction counts as it does. Click a piece to see its images.",
     )
-    if accuracy.is_empty():
+    runs = counts.filter(pl.col("total") > 0)["run"].unique(maintain_order=True).to_list()
+    if not runs:
         st.caption("No item is scored under this label set.")
         return
-    runs = accuracy["run"].to_list()
 
     def open_outcome() -> None:
         points = st.session_state["outcomes"]["selection"]["points"]
-        if points:
-            narrow([Condition("outcome", str(points[0]["customdata"][0]))])
-            st.session_state["run"] = runs[runs.index(points[0]["y"])]
+        if points and points[0]["y"] in runs:
+            outcome, unjudged = points[0]["customdata"]
+            show_only([Condition("outcome", str(outcome)), Condition("unjudged", str(unjudged).lower())])
+            st.session_state["run"] = points[0]["y"]
             go_to("browse")
 
     st.plotly_chart(
@@ -164,15 +122,63 @@ def _outcomes(frame: Frame) -> None:
         config={"displayModeBar": False},
         alt="Outcomes of each run; the table below has the numbers.",
     )
+
+
+def _numbers(frame: Frame) -> None:
+    """The charts' numbers, and how they came about."""
+    workspace = frame.workspace
+    rows = _report(workspace, workspace.version)
+    unjudged = "Predictions of which an open label set says nothing; counted as wrong, and the bounds if not."
     with st.expander("The numbers", icon=":material/table:"):
-        st.dataframe(counts, hide_index=True)
+        st.dataframe(
+            _report_table(rows, workspace),
+            hide_index=True,
+            column_config={"unjudged": st.column_config.NumberColumn(help=unjudged)},
+        )
+        counts = _outcome_counts(workspace, workspace.version, frame.lens.labels)
+        st.caption(f"Outcomes under *{md_escape(frame.lens.labels)}*")
+        st.dataframe(counts.select("run", "outcome", "unjudged", "n", of="total"), hide_index=True)
+    with st.expander("How the runs and spaces were made", icon=":material/deployed_code:"):
+        st.dataframe(
+            queries.run_table(workspace),
+            hide_index=True,
+            column_config={
+                "classes competing": st.column_config.TextColumn(help="Among how many classes the scores were ranked."),
+                "seen in training": st.column_config.TextColumn(
+                    help="Whether the model was trained on these images; its accuracy is then a training accuracy."
+                ),
+                "own preprocessing": st.column_config.CheckboxColumn(
+                    help="The model's own; with another one its numbers are not the published ones."
+                ),
+            },
+        )
+        if workspace.spaces():
+            st.dataframe(queries.space_table(workspace), hide_index=True)
+
+
+def _report_table(rows: pl.DataFrame, workspace: Workspace) -> pl.DataFrame:
+    """The report for people: percent with half the interval, and what the numbers may be called."""
+    seen = {run.name: run.manifest.get("seen_in_training") == "yes" for run in workspace.runs()}
+    shown = [
+        {
+            "run": row["run"],
+            "labels": row["labels"],
+            "metric": row["metric"].replace("_", " ") + (" (training)" if seen[row["run"]] else ""),
+            "%": "–" if row["value"] is None else percent_text(row["value"], row["low"], row["high"]),
+            "n": row["n"],
+            "unjudged": row["n_unjudged"],
+            "bounds": f"{100 * row['bound_low']:.1f} to {100 * row['bound_high']:.1f}" if row["n_unjudged"] else None,
+        }
+        for row in rows.iter_rows(named=True)
+    ]
+    return pl.DataFrame(shown, schema_overrides={"unjudged": pl.UInt32, "bounds": pl.String})
 
 
 def _label_sets(workspace: Workspace) -> None:
     st.subheader("Label sets", help="A label set says which classes are valid for an image.")
     table = queries.label_set_table(workspace)
     st.dataframe(
-        table,
+        table.drop("note", "stale"),
         hide_index=True,
         column_config={
             "several valid": st.column_config.NumberColumn(help="Items with more than one valid class."),
@@ -182,6 +188,8 @@ def _label_sets(workspace: Workspace) -> None:
             "conflicts": st.column_config.NumberColumn(help="Items with one class in two states."),
         },
     )
+    for name, note in table.filter(pl.col("note") != "").select("labels", "note").iter_rows():
+        st.caption(f"*{md_escape(name)}*: {md_escape(note)}")
 
 
 def _next_steps(workspace: Workspace) -> None:
@@ -189,18 +197,20 @@ def _next_steps(workspace: Workspace) -> None:
     st.subheader("What to do next")
     if not steps:
         st.caption("Nothing is stale or missing.")
-    for step in steps[:6]:
+    for step in steps[:STEPS]:
         st.markdown(md_escape(step.what))
-        st.code(step.command, language=None)
+        st.code(step.command, language=None, wrap_lines=True)
 
 
-def _problems(frame: Frame) -> None:
-    problems = frame.workspace.problems()
+def _problems(workspace: Workspace) -> None:
+    problems = workspace.problems()
     st.subheader("Problems", help="What could not be read, by name. Everything else goes on without it.")
-    if problems.is_empty():
+    if not problems.is_empty():
+        st.dataframe(problems, hide_index=True)
+    elif workspace.image_root is None:
+        st.caption("None. This dataset has no images, only labels and predictions.")
+    else:
         st.caption("Every file could be read.")
-        return
-    st.dataframe(problems, hide_index=True)
 
 
 def _about(workspace: Workspace) -> None:

@@ -59,9 +59,7 @@ def test_each_outcome_has_its_own_sign_and_its_colours_in_the_stylesheet() -> No
 @pytest.mark.parametrize("script", SCRIPTS, ids=lambda path: path.name)
 def test_no_script_makes_markup_of_data_or_reaches_outside(script: Path) -> None:
     text = script.read_text()
-    assert not re.search(
-        r"innerHTML|outerHTML|insertAdjacentHTML|document\.write|\beval\(|new Function|import\(", text
-    )
+    assert not re.search(r"innerHTML|outerHTML|insertAdjacentHTML|document\.write|\beval\(|new Function|import\(", text)
     assert not re.search(r"https?://|\bimport\s", text)
 
 
@@ -105,9 +103,7 @@ def test_a_tile_says_only_what_is_known() -> None:
     ("colors", "visible", "words"),
     [([0, 2], None, "colour 2 has no legend entry"), ([0, 1], [True], "shape")],
 )
-def test_a_map_with_impossible_colours_is_an_error(
-    colors: list[int], visible: list[bool] | None, words: str
-) -> None:
+def test_a_map_with_impossible_colours_is_an_error(colors: list[int], visible: list[bool] | None, words: str) -> None:
     with pytest.raises(ValueError, match=words):
         embedding_map(
             "/data/x",

@@ -56,9 +56,7 @@ def test_an_expired_token_gets_no_session(client: TestClient, workspace_id: str)
     assert client.post("/session", headers={"Authorization": f"Bearer {token}"}).status_code == 401
 
 
-def test_the_session_cookie_is_out_of_reach_of_scripts_and_other_sites(
-    client: TestClient, workspace_id: str
-) -> None:
+def test_the_session_cookie_is_out_of_reach_of_scripts_and_other_sites(client: TestClient, workspace_id: str) -> None:
     token = access.mint(access.LOCAL, [workspace_id])
     answer = client.post("/session", headers={"Authorization": f"Bearer {token}"})
     cookie = answer.headers["set-cookie"].lower()
@@ -145,9 +143,7 @@ def test_only_known_items_sizes_and_hashes_have_an_address(member: TestClient, w
     assert not (shelf.opened(workspace_id).thumbnails).exists()
 
 
-def test_a_dataset_read_again_is_served_at_once(
-    member: TestClient, workspace_id: str, workspace_path: Path
-) -> None:
+def test_a_dataset_read_again_is_served_at_once(member: TestClient, workspace_id: str, workspace_path: Path) -> None:
     address = f"/data/{workspace_id}/toy"
     before = shelf.opened(workspace_id)
     publish_map(Workspace.open(workspace_path), [5.0])

@@ -10,6 +10,7 @@ from streamlit.testing.v1 import AppTest
 from analysis.lens import Lens, frame
 from analysis.workspace import Workspace
 from app import shelf
+from app.frame import WISH
 from tests.workspaces import UGLY_CLASSES, make_workspace
 
 MAIN = Path(__file__).parents[2] / "app" / "main.py"
@@ -45,11 +46,31 @@ def test_overview_says_what_is_there(page: AppTest, workspace: Workspace) -> Non
 def test_lens_and_slice_narrow_the_items(page: AppTest, workspace: Workspace) -> None:
     page.run()
     page.selectbox(key="run").set_value("strong").run()
+    page.selectbox(key="labels").set_value("original").run()
     page.multiselect(key="where").set_value(["outcome=mistake"]).run()
     rows = frame(workspace, Lens("strong", "original", "test:encoder"))
     mistakes = rows.filter(pl.col("outcome") == "mistake").height
     assert 0 < mistakes < rows.height
     assert f"**{mistakes}** of {rows.height} items" in texts(page)
+
+
+def test_every_page_renders_and_lists_its_items(page: AppTest, workspace: Workspace) -> None:
+    for name in ("browse", "mistakes"):
+        page.session_state[WISH] = (name, {})
+        page.run()
+        assert not page.exception
+        assert not page.error
+    assert "not valid by *panel*" in texts(page)
+    assert any(set(table.value.columns) == {"n", "label", "prediction"} for table in page.dataframe)
+
+
+def test_conditions_that_cannot_be_are_named_and_left_out(page: AppTest) -> None:
+    page.run()
+    page.multiselect(key="where").set_value(["nonsense", "colour=red", "class=cat"]).run()
+    said = texts(page)
+    assert "nonsense" in said
+    assert "colour" in said
+    assert "**8** of 32 items" in said
 
 
 def test_unknown_query_values_are_ignored(page: AppTest) -> None:
@@ -73,7 +94,7 @@ def test_a_workspace_without_runs_invites_to_make_one(tmp_path: Path) -> None:
     page = AppTest.from_file(str(MAIN), default_timeout=30).run()
     assert not page.exception
     assert "No predictions yet" in page.info[0].value
-    assert any("errata evaluate pets" in code.value for code in page.code)
+    assert any(f"errata evaluate {tmp_path / 'pets'}" in code.value for code in page.code)
 
 
 def test_names_that_look_like_markup_are_escaped(tmp_path: Path) -> None:

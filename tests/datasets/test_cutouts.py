@@ -90,9 +90,7 @@ def test_the_default_set_is_balanced_and_its_shares_exact() -> None:
         30,
         30,
     )
-    several = sum(
-        len(plan.stamps) > 1 for plan in fresh if plan.label_from in ("largest object", "another object")
-    )
+    several = sum(len(plan.stamps) > 1 for plan in fresh if plan.label_from in ("largest object", "another object"))
     assert given_by["another object"] == round(0.15 * several)
     labels = Counter(plan.label for plan in plans)
     assert set(labels) == set(TABLE["label"].drop_nulls())
@@ -162,9 +160,7 @@ def plain_background(monkeypatch: pytest.MonkeyPatch) -> None:
         return np.full((size, size, 3), 0.7, np.float32), float(rng.choice([0.0, 0.4]))
 
     for name, background in cutouts.BACKGROUNDS.items():
-        monkeypatch.setitem(
-            cutouts.BACKGROUNDS, name, cutouts.Background(grey, background.shadow, background.tilt)
-        )
+        monkeypatch.setitem(cutouts.BACKGROUNDS, name, cutouts.Background(grey, background.shadow, background.tilt))
 
 
 def test_truth_is_what_the_pixels_show(made: dict[str, Path], tmp_path: Path, plain_background: None) -> None:
@@ -403,9 +399,7 @@ def test_a_full_disk_is_told_and_leaves_nothing(made: dict[str, Path], tmp_path:
 
 
 @pytest.mark.parametrize(("scenes", "size", "names"), [(0, 64, 12), (10, 16, 12), (10, 64, 4), (10, 64, 0)])
-def test_too_little_to_compose_from(
-    made: dict[str, Path], tmp_path: Path, scenes: int, size: int, names: int
-) -> None:
+def test_too_little_to_compose_from(made: dict[str, Path], tmp_path: Path, scenes: int, size: int, names: int) -> None:
     with pytest.raises(InputError):
         compose(dict(list(made.items())[:names]), tmp_path / "scenes", scenes=scenes, size=size, workers=1)
     assert not list(tmp_path.iterdir())

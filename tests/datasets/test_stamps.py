@@ -281,9 +281,7 @@ def test_without_network_it_gives_apt_s_reason(tmp_path: Path, monkeypatch: pyte
         update="echo \"W: Failed to fetch: Could not resolve 'deb.debian.org'\" >&2",
         download="echo 'E: Unable to locate package' >&2; exit 100",
     )
-    with pytest.raises(
-        InputError, match=r"Could not resolve.*Unable to locate.*--stamps DIR.*--dataset imagenette"
-    ):
+    with pytest.raises(InputError, match=r"Could not resolve.*Unable to locate.*--stamps DIR.*--dataset imagenette"):
         stamps.fetch(tmp_path / "cache")
     assert [path.suffix for path in (tmp_path / "cache").iterdir()] == [".lock"]
 
@@ -309,9 +307,7 @@ def test_fetch_uses_private_folders_and_tells_where_it_is(
     assert len({what for what, _, _ in told}) == 3
 
 
-def test_damaged_download_leaves_nothing(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, made_table: None
-) -> None:
+def test_damaged_download_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, made_table: None) -> None:
     (tmp_path / "made.deb").write_bytes(whole_package()[:-40])
     fake_apt(tmp_path / "bin", monkeypatch, download=f"cp {tmp_path}/made.deb stamps_1_all.deb")
     with pytest.raises(InputError, match="damaged"):
@@ -319,9 +315,7 @@ def test_damaged_download_leaves_nothing(
     assert [path.suffix for path in (tmp_path / "cache").iterdir()] == [".lock"]
 
 
-def test_killed_fetch_leaves_nothing_half(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, made_table: None
-) -> None:
+def test_killed_fetch_leaves_nothing_half(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, made_table: None) -> None:
     cache = tmp_path / "cache"
     fake_apt(tmp_path / "bin", monkeypatch, download="touch started.deb; sleep 60")
     code = "import sys, pathlib; from analysis.datasets import stamps; stamps.fetch(pathlib.Path(sys.argv[1]))"

@@ -73,7 +73,26 @@ def test_parquet_keeps_its_types_and_keys_become_text(tmp_path):
     listing = read(DatasetOptions(table=tmp_path / "t.parquet", classes="imagenet-1k"))
     assert listing.records["key"].to_list() == ["12", "7"]
     assert listing.records["label"].to_list() == [1, None]
-    assert listing.records["tags"].to_list() == [["a"], []]
+    assert listing.records["tags"].to_list() == ["['a']", "[]"]
+
+
+def test_columns_that_pages_could_not_show_are_renamed_made_text_or_left_out(tmp_path):
+    frame = pl.DataFrame(
+        {
+            "key": ["a", "b"],
+            "label": ["x", "y"],
+            "outcome": ["won", "lost"],
+            "class": [1, 2],
+            "raw": [b"1", b"2"],
+            "nested": [{"a": 1}, None],
+        }
+    )
+    frame.write_parquet(tmp_path / "t.parquet")
+    records = read(DatasetOptions(table=tmp_path / "t.parquet", key="key", label="label")).records
+    assert records["table_outcome"].to_list() == ["won", "lost"]
+    assert records["table_class"].to_list() == [1, 2]
+    assert records["nested"].to_list() == ["{'a': 1}", None]
+    assert "raw" not in records.columns
 
 
 @pytest.mark.parametrize(

@@ -49,7 +49,7 @@ def test_browse_filter_open_similar_reload(visit: Callable[..., Visit], demo: Pa
     mistakes = rows.filter(outcome="mistake")
     # Filter: by typing into the slice line.
     page.get_by_label("Slice").click()
-    page.keyboard.type("outcome: mistake")
+    page.keyboard.type("outcome=mistake")
     page.keyboard.press("Enter")
     page.keyboard.press("Escape")
     expect(page.get_by_text(f"{mistakes.height} of {SCENES} items")).to_be_visible()
@@ -73,6 +73,27 @@ def test_browse_filter_open_similar_reload(visit: Callable[..., Visit], demo: Pa
     expect(again.get_by_text(f"Most similar to {key} first")).to_be_visible()
     expect(again.get_by_text(f"{mistakes.height} of {SCENES} items")).to_be_visible()
     assert again.locator(TILE).first.inner_text() == first
+
+
+def test_an_outcome_leads_to_its_images(visit: Callable[..., Visit], demo: Path) -> None:
+    window = visit()
+    page = window.open("/?labels=original&run=efficientnet-lite%3A0&where=objects%3D1")
+    bar = page.locator(".st-key-outcomes .barlayer .point path").first
+    box = bar.bounding_box()
+    assert box is not None
+    page.mouse.click(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
+    at(page, "/browse", "labels=original", "where=outcome")
+    window.settle()
+    run = page.get_by_label("Run", exact=False).first.input_value()
+    right = frame(Workspace.open(demo), Lens(run, "original")).filter(outcome="correct").height
+    expect(page.get_by_text(f"{right} of {SCENES} items")).to_be_visible()
+
+
+def test_links_that_name_what_is_not_here_say_so(visit: Callable[..., Visit]) -> None:
+    page = visit().open("/mistakes?run=gone&where=colour%3Dred&where=nonsense")
+    expect(page.get_by_text("This link names the run “gone”")).to_be_visible()
+    expect(page.get_by_text("There is no column 'colour'")).to_be_visible()
+    expect(page.get_by_text("'nonsense' is no condition")).to_be_visible()
 
 
 def test_reload_keeps_the_drawer_open(visit: Callable[..., Visit]) -> None:
@@ -131,10 +152,7 @@ def test_a_confused_pair_narrows_the_mistakes(visit: Callable[..., Visit], demo:
     page.mouse.click(box["x"] + 15, box["y"] + 50)
     at(page, "where=class", "where=predicted")
     window.settle()
-    assert (
-        page.locator(".st-key-mistake-rows article, .st-key-mistake-rows li, .st-key-mistake-rows .row").count()
-        >= 1
-    )
+    assert page.locator(".st-key-mistake-rows article, .st-key-mistake-rows li, .st-key-mistake-rows .row").count() >= 1
 
 
 @pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
@@ -153,6 +171,7 @@ def test_screenshots(
 ) -> None:
     window = visit(width, int(width * 0.66), dark)
     page = window.open(path)
+    page.locator("[data-testid=stSkeleton]").first.wait_for(state="detached")
     page.wait_for_timeout(1500)  # charts and the map ease in
     theme = "dark" if dark else "light"
     page.screenshot(path=screenshots / f"{name}-{width}-{theme}.png")

@@ -52,9 +52,7 @@ def test_one_or_many_labels_in_every_form(tmp_path, content):
 
 
 def test_states_in_both_vocabularies(tmp_path):
-    content = (
-        "key,label,state\na.png,n1,valid\na.png,n2,Unclear\na.png,n3,wrong\na.png,n4,rejected\nb.png,n1,correct\n"
-    )
+    content = "key,label,state\na.png,n1,valid\na.png,n2,Unclear\na.png,n3,wrong\na.png,n4,rejected\nb.png,n1,correct\n"
     labels = read(tmp_path, content, absent="unjudged")
     assert labels.labels["state"].to_list() == ["valid", "unclear", "rejected", "rejected", "valid"]
     assert labels.absent == "unjudged"
@@ -95,9 +93,7 @@ def test_files_that_are_no_tables(tmp_path, name):
 
 
 def test_expert_labels(tmp_path):
-    content = (
-        "id,target,correct,unclear,wrong,prob\na.png,0,0 1,2,3,False\nb.png,0,0,,0 1,False\nc.png,1,,,1,True\n"
-    )
+    content = "id,target,correct,unclear,wrong,prob\na.png,0,0 1,2,3,False\nb.png,0,0,,0 1,False\nc.png,1,,,1,True\n"
     labels = read(tmp_path, content)
     assert labels.absent == "unjudged"
     assert labels.labels.rows() == [

@@ -30,9 +30,7 @@ def test_keys_of_imagenets_validation_set(keys, expected):
 
 
 def test_labels_go_by_the_image_number_in_the_key_not_by_the_row():
-    items = pl.DataFrame(
-        {"item": [0, 1, 2], "key": [key(5), key(1), key(2)]}, schema_overrides={"item": pl.UInt32}
-    )
+    items = pl.DataFrame({"item": [0, 1, 2], "key": [key(5), key(1), key(2)]}, schema_overrides={"item": pl.UInt32})
     labels = real_label_set(items)
     # The published lists begin [], [970, 795], [230, 231], [809], [516, 850].
     assert labels.labels.select("item", "class").rows() == [(0, 516), (0, 850), (2, 795), (2, 970)]

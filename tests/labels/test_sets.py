@@ -12,6 +12,7 @@ from analysis.labels.sets import (
     UNCLEAR,
     VALID,
     LabelSet,
+    counts_as_valid,
     label_set,
     original,
     resolve_states,
@@ -53,8 +54,9 @@ def test_class_minus_one_is_absent_next_to_the_largest_class_index():
 
 def test_unclear_counts_as_valid_only_if_lenient():
     labels = label_set("x", rows((0, 1, "unclear"), (0, 2, "valid"), (0, 3, "rejected")), known(0), absent="wrong")
-    assert labels.valid_mask([0, 0, 0], [1, 2, 3]).tolist() == [True, True, False]
-    assert labels.valid_mask([0, 0, 0], [1, 2, 3], unclear="strict").tolist() == [False, True, False]
+    states = labels.states([0, 0, 0], [1, 2, 3])
+    assert counts_as_valid(states, "lenient").tolist() == [True, True, False]
+    assert counts_as_valid(states, "strict").tolist() == [False, True, False]
 
 
 def test_empty_sets_and_items_said_not_to_count_are_not_scored():
@@ -127,12 +129,8 @@ def test_lookup_equals_a_plain_loop(triples, queries):
         expected.append(min(said, default=ABSENT))
     items, classes = np.array(queries).T
     assert labels.states(items, classes).tolist() == expected
-    assert labels.states(items, np.stack([classes, classes], axis=1)).tolist() == [
-        [code, code] for code in expected
-    ]
+    assert labels.states(items, np.stack([classes, classes], axis=1)).tolist() == [[code, code] for code in expected]
     scored = [any(i == item and state != "rejected" for i, _, state in triples) for item in range(9)]
     assert labels.scored(np.arange(9)).tolist() == scored
-    assert labels.conflicts == len(
-        {i for i, c, s in triples for j, d, t in triples if (i, c) == (j, d) and s != t}
-    )
+    assert labels.conflicts == len({i for i, c, s in triples for j, d, t in triples if (i, c) == (j, d) and s != t})
     assert labels.labels.schema["state"] == STATES

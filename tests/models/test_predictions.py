@@ -217,9 +217,7 @@ def test_an_order_that_nobody_stated_is_recognised():
 
 
 def test_an_order_that_the_labels_cannot_tell_must_be_stated():
-    unlabelled = (
-        many_items().with_columns(label=pl.lit(None, pl.UInt32)).reverse().drop("item").with_row_index("item")
-    )
+    unlabelled = many_items().with_columns(label=pl.lit(None, pl.UInt32)).reverse().drop("item").with_row_index("item")
     with pytest.raises(InputError, match="State it with --order"):
         _read_order(unlabelled, np.zeros(200, np.int64))
     with pytest.raises(InputError, match="State it with --order"):

@@ -113,8 +113,7 @@ def item_card(
                     "note": run.note,
                     "current": run.current,
                     "candidates": [
-                        {"name": c.name, "text": c.text, "share": c.share, "outcome": c.outcome}
-                        for c in run.candidates
+                        {"name": c.name, "text": c.text, "share": c.share, "outcome": c.outcome} for c in run.candidates
                     ],
                 }
                 for run in card.runs

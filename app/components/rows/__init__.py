@@ -11,11 +11,15 @@ _ROWS = register("rows", Path(__file__).parent)
 
 @dataclass(frozen=True)
 class ClassExamples:
-    """A class and its exemplars (three fit well); `text` is a plain word on it, such as its score."""
+    """A class and its exemplars (three fit well); `text` is a plain word on it, such as its score.
+
+    `none` is said where there are no exemplars.
+    """
 
     name: str
     tiles: Sequence[Tile]
     text: str = ""
+    none: str = "no other item of this class"
 
 
 @dataclass(frozen=True)
@@ -50,7 +54,12 @@ def mistake_rows(
     """
 
     def examples(shown: ClassExamples) -> dict[str, object]:
-        return {"name": shown.name, "text": shown.text, "tiles": [tile.to_json() for tile in shown.tiles]}
+        return {
+            "name": shown.name,
+            "text": shown.text,
+            "none": shown.none,
+            "tiles": [tile.to_json() for tile in shown.tiles],
+        }
 
     result = _ROWS(
         key=key,

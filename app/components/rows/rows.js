@@ -33,7 +33,7 @@ function examples(session, shown, role, outcome, open) {
   for (const tile of shown.tiles) {
     pictures.append(el("button", { class: "tile", type: "button", "aria-label": `Example of ${shown.name}: ${describe(tile)}`, title: tile.key, dataset: { item: tile.item }, on: { click: () => open(tile.item) } }, picture(session, tile, 96 * Math.min(2, devicePixelRatio || 1), { alt: "" })));
   }
-  if (!shown.tiles.length) pictures.append(el("span", { class: "none", text: "no other item of this class" }));
+  if (!shown.tiles.length && shown.none) pictures.append(el("span", { class: "none", text: shown.none }));
   return el("div", { class: "examples" },
     el("div", { class: "head" }, el("span", { class: "role", text: role }), chip(shown.name, outcome), shown.text ? el("span", { class: "text", text: shown.text }) : null),
     pictures,
