@@ -90,9 +90,7 @@ def calibration(
     return Calibration(labels.name, single(values, confidence), table.filter(pl.col("n") > 0))
 
 
-def gap_values(
-    probability: NDArray[np.floating], judged: Judged, labels: LabelSet, *, bins: int = BINS
-) -> ItemValues:
+def gap_values(probability: NDArray[np.floating], judged: Judged, labels: LabelSet, *, bins: int = BINS) -> ItemValues:
     """Probability minus right in cells of the probability's bin, (low, high] each: what ECE is estimated from."""
     counted = judged.scored & ~np.isnan(probability)
     exact = probability.astype(np.float64)

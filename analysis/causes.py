@@ -134,9 +134,7 @@ class Causes:
         if self.twins:
             told["overlapping"] = self.twins.basis
         if self.hierarchy:
-            told["too_coarse"] = (
-                f"{self.hierarchy.source}: {len(self.hierarchy.pairs_above):,} classes above others"
-            )
+            told["too_coarse"] = f"{self.hierarchy.source}: {len(self.hierarchy.pairs_above):,} classes above others"
         if self.superclasses:
             told["fine_grained"] = self.superclasses.basis
         if self.outside:

@@ -102,9 +102,7 @@ class Comparison:
         found = dict(vars(self))
         for name in ("difference_micro", "difference_class_mean"):
             difference = found[name]
-            found[name] = {
-                key: getattr(difference, key) for key in ("value", "low", "high", "bound_low", "bound_high")
-            }
+            found[name] = {key: getattr(difference, key) for key in ("value", "low", "high", "bound_low", "bound_high")}
         return found
 
 
@@ -120,9 +118,7 @@ class _Pair:
     n_only: tuple[int, int]
 
 
-def _pair(
-    a: Predictions, b: Predictions, labels: LabelSet, original: NDArray[np.int32], unclear: Unclear
-) -> _Pair:
+def _pair(a: Predictions, b: Predictions, labels: LabelSet, original: NDArray[np.int32], unclear: Unclear) -> _Pair:
     items = common_items({"a": a, "b": b})
     n_only = []
     for run in (a, b):

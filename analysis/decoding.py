@@ -76,9 +76,7 @@ def rank_among(
     found = dense(scores, "A mask of competing classes")
     columns = np.unique(np.asarray(among, np.int64))
     if not len(columns) or columns[0] < 0 or columns[-1] >= found.shape[1]:
-        raise InputError(
-            f"The mask names no class, or one beyond the {found.shape[1]:,} that the run has scores of."
-        )
+        raise InputError(f"The mask names no class, or one beyond the {found.shape[1]:,} that the run has scores of.")
     k = min(k, len(columns))
     classes, best = np.empty((len(found), k), np.int32), np.empty((len(found), k), np.float32)
     sums = np.empty(len(found), np.float32)

@@ -212,9 +212,7 @@ def _weighted(
         return means.sum(axis=1) / (size > 0).sum(axis=1)
 
 
-def _places(
-    cells: NDArray[np.int64] | None, codes: NDArray[np.int64] | None
-) -> tuple[NDArray[np.int64] | None, int]:
+def _places(cells: NDArray[np.int64] | None, codes: NDArray[np.int64] | None) -> tuple[NDArray[np.int64] | None, int]:
     """One number for each group and cell, the cells of a group side by side; and how many cells a group has."""
     if cells is None:
         return codes, 1

@@ -35,9 +35,7 @@ def grouping(workspace: Workspace, by: str, *, space: str | None = None) -> Grou
     found = found.with_columns(pl.col("group").cast(pl.String))
     n = found["group"].n_unique()
     if n > MOST_GROUPS:
-        raise InputError(
-            f"Column {by!r} has {n:,} different values, which are no groups. Group by another column."
-        )
+        raise InputError(f"Column {by!r} has {n:,} different values, which are no groups. Group by another column.")
     return lambda _: found
 
 
@@ -83,9 +81,7 @@ def _by_table(workspace: Workspace, table: pl.DataFrame) -> Grouping:
     """By superclasses; names that two of them share carry their id."""
     names = table.select("superclass", "name").unique()
     shown = names.with_columns(
-        group=pl.when(pl.col("name").is_duplicated())
-        .then(pl.format("{} ({})", "name", "superclass"))
-        .otherwise("name")
+        group=pl.when(pl.col("name").is_duplicated()).then(pl.format("{} ({})", "name", "superclass")).otherwise("name")
     )
     members = table.join(shown, on="superclass").select(pl.col("class").cast(pl.UInt32), "group")
     found = _labelled(workspace).join(members, on="class").select("item", "group")

@@ -4,7 +4,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
 
-from analysis.labels.readers import read_label_set
+import numpy as np
+
+from analysis.labels.readers import read_labels
 from analysis.labels.sets import LabelSet
 from analysis.models.predictions import read_predictions
 from analysis.workspace import Run, Workspace
@@ -24,6 +26,12 @@ def import_run(
     Raises InputError, naming row, value or likely cause, before anything is written.
     """
     read = read_predictions(files, workspace.items(), workspace.classes(), order=order, force=force)
+
+    def write(folder: Path) -> None:
+        if read.dense is not None:
+            with (folder / "scores.f16.npy").open("wb") as file:
+                np.save(file, read.dense)
+
     return workspace.publish_run(
         name,
         read.predictions,
@@ -31,20 +39,28 @@ def import_run(
         details={
             "source": "import",
             "recognised": read.record,
-            "n_classes": len(workspace.classes()),
+            "competing": "all" if read.record["mask"] is None else read.record["mask"],
             "seen_in_training": seen,
         },
+        fill=write,
     )
 
 
 def import_labels(
-    workspace: Workspace, name: str, file: Path, *, absent: Literal["wrong", "unjudged"] | None = None
+    workspace: Workspace,
+    name: str,
+    file: Path,
+    *,
+    absent: Literal["wrong", "unjudged"] | None = None,
+    exhaustive: bool = False,
 ) -> LabelSet:
     """Read labels from a file and publish them as the label set `name`.
 
     `absent` says what a class is that the file does not name for an item; None leaves it to the format (wrong for
-    plain tables). Raises InputError naming row and value before anything is written.
+    plain tables). `exhaustive` says that every class was judged for each item that the file names.
+    Raises InputError naming row and value before anything is written.
     """
-    labels = read_label_set(file, name, workspace.items(), workspace.classes(), absent)
-    workspace.publish_labels(labels, details={"source": file.name})
-    return labels
+    read = read_labels(file, name, workspace.items(), workspace.classes(), absent=absent, exhaustive=exhaustive)
+    details = {"source": file.name, "recognised": read.record}
+    workspace.publish_labels(read.labels, details=details, statuses=read.statuses)
+    return read.labels

@@ -27,7 +27,8 @@ SCHEMA: dict[str, pl.DataType] = {
     "problem": pl.String(),
 }
 LENS_COLUMNS = (
-    "class", "predicted", "target", "prediction", "outcome", "confidence", "right", "unjudged", "cluster",
+    "class", "predicted", "target", "prediction", "outcome", "confidence", "right", "unjudged", "forgiven",
+    "suggested", "severity", "cluster",
 )  # fmt: skip
 """What a lens (analysis/lens.py) adds to an item."""
 

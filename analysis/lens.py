@@ -6,6 +6,8 @@ import polars as pl
 
 from analysis import outcomes
 from analysis.items import SCHEMA
+from analysis.overview import best_standing
+from analysis.results import better_labels, run_outcomes
 from analysis.workspace import Space, Workspace
 
 
@@ -22,30 +24,20 @@ def frame(workspace: Workspace, lens: Lens) -> pl.DataFrame:
     """One row for each item that is not a tombstone, by item number.
 
     Columns: item, key, class and predicted (names, unique: the id stands with a name that two classes share),
-    target and prediction (class indices), outcome, confidence (0 to 1), right, unjudged, cluster, width, height,
-    split, problem, hash, then the metadata.
+    target and prediction (class indices), outcome, confidence (0 to 1), right, unjudged, forgiven, suggested,
+    severity, cluster, width, height, split, problem, hash, then the metadata.
     """
     names = pl.DataFrame({"index": range(len(workspace.classes())), "name": workspace.classes().display_names()})
     items = workspace.items().filter(~pl.col("missing"))
     if lens.run is None:
-        judged = items.select(
-            "item",
-            target=pl.col("label").cast(pl.Int32),
-            prediction=pl.lit(None, pl.Int32),
-            confidence=pl.lit(None, pl.Float32),
-            outcome=pl.lit(None, pl.String),
-            right=pl.lit(None, pl.Boolean),
-            unjudged=pl.lit(None, pl.Boolean),
-        )
+        judged = pl.DataFrame(schema=outcomes.OUTCOMES_SCHEMA)
     else:
-        judged = outcomes.outcomes(
-            workspace.run(lens.run).predictions, workspace.labels(lens.labels), workspace.original_labels
-        )
+        judged = run_outcomes(workspace, lens.run, lens.labels)
     named = (
         items.join(judged, on="item", how="left")
         .with_columns(
             target=pl.col("label").cast(pl.Int64),
-            prediction=pl.when(pl.col("prediction") >= 0).then(pl.col("prediction").cast(pl.Int64)),
+            prediction=pl.col("prediction").cast(pl.Int64),
         )
         .join(names.rename({"index": "target", "name": "class"}), on="target", how="left")
         .join(names.rename({"index": "prediction", "name": "predicted"}), on="prediction", how="left")
@@ -54,8 +46,17 @@ def frame(workspace: Workspace, lens: Lens) -> pl.DataFrame:
     if clusters is None:
         clusters = pl.DataFrame(schema={"item": pl.UInt32, "cluster": pl.UInt32})
     first = ["item", "key", "class", "predicted", "target", "prediction", "outcome", "confidence", "right"]
-    first += ["unjudged", "cluster", "width", "height", "split", "problem", "hash"]
+    first += ["unjudged", "forgiven", "suggested", "severity", "cluster"]
+    first += ["width", "height", "split", "problem", "hash"]
     return named.join(clusters, on="item", how="left").sort("item").select(*first, *metadata_columns(workspace))
+
+
+def default_lens(workspace: Workspace) -> Lens:
+    """What is looked through when nothing else is said: the best run under the label set that says most."""
+    labels = better_labels(workspace) or "original"
+    standing = best_standing(workspace, labels)
+    spaces = sorted(workspace.spaces(), key=lambda space: (space.file("members.parquet") is None, space.name))
+    return Lens(standing.run if standing else None, labels, spaces[0].name if spaces else None)
 
 
 def metadata_columns(workspace: Workspace) -> list[str]:

@@ -146,16 +146,12 @@ def compare_all(
     columns["only_a_wrong"] = hits[b] - columns["both_right"]
     columns["only_b_wrong"] = hits[a] - columns["both_right"]
     columns["both_wrong"] = n - hits[a] - columns["only_a_wrong"]
-    tests = [
-        mcnemar(int(x), int(y)) for x, y in zip(columns["only_a_wrong"], columns["only_b_wrong"], strict=True)
-    ]
+    tests = [mcnemar(int(x), int(y)) for x, y in zip(columns["only_a_wrong"], columns["only_b_wrong"], strict=True)]
     for place, name in enumerate(("mcnemar_chi2", "p_value", "p_exact")):
         columns[name] = pl.Series([test[place] for test in tests], dtype=pl.Float64)
     p = np.array([test[1] if test[2] is None else test[2] for test in tests], np.float64)
     columns["p_holm"], columns["p_bh"] = holm(p), benjamini_hochberg(p)
-    columns["agreement"] = np.array(
-        [(top1[i] == top1[j]).mean() if n else np.nan for i, j in zip(a, b, strict=True)]
-    )
+    columns["agreement"] = np.array([(top1[i] == top1[j]).mean() if n else np.nan for i, j in zip(a, b, strict=True)])
     z = normal_quantile(confidence)
     for name, (mean, error), (low, high) in (
         ("micro", whole, (micro_low, micro_high)),
@@ -267,9 +263,7 @@ def greedy_ensemble(
     """
     shapes = {found.shape for found in scores.values()}
     if len(shapes) > 1 or any(shape[0] != len(items) for shape in shapes):
-        raise InputError(
-            f"An ensemble needs dense scores of the same items and classes; these are {sorted(shapes)}."
-        )
+        raise InputError(f"An ensemble needs dense scores of the same items and classes; these are {sorted(shapes)}.")
     scored = np.flatnonzero(labels.scored(items))
     if len(scored) < 2 or not scores:
         return []
@@ -282,9 +276,7 @@ def greedy_ensemble(
     for step in range(steps):
         progress("Choosing members", step, steps)
         hits = {
-            run: int(
-                _right([scores[name] for name in [*members_so_far, run]], items, chosen_on, labels, unclear).sum()
-            )
+            run: int(_right([scores[name] for name in [*members_so_far, run]], items, chosen_on, labels, unclear).sum())
             for run in left
         }
         best = max(left, key=hits.__getitem__)  # the first of equals, in the order given

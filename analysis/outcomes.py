@@ -138,9 +138,7 @@ EVIDENCE_SCHEMA = {
 }
 
 
-def evidence(
-    outcomes: pl.DataFrame, labels: LabelSet, causes: Causes, *, unclear: Unclear = "lenient"
-) -> pl.DataFrame:
+def evidence(outcomes: pl.DataFrame, labels: LabelSet, causes: Causes, *, unclear: Unclear = "lenient") -> pl.DataFrame:
     """What the outcomes of a few shown rows rest upon, row for row, in the columns of EVIDENCE_SCHEMA."""
     items = outcomes["item"].to_numpy()
     rows, found = valid_pairs(labels, items, unclear=unclear)

@@ -6,10 +6,8 @@ from dataclasses import dataclass
 import polars as pl
 
 from analysis import metrics, outcomes, spaces
+from analysis.results import run_outcomes
 from analysis.workspace import Run, Workspace
-
-PREFERRED = ("reviewed", "truth", "expert", "real")
-"""Label sets that say more than `original`, the most trusted first; others follow by name."""
 
 
 @dataclass(frozen=True)
@@ -28,16 +26,6 @@ class Standing:
     def errors(self) -> int:
         """Errors by the original label."""
         return self.n - self.right_by_original
-
-
-def better_labels(workspace: Workspace) -> str | None:
-    """The label set to hold `original` against, None where there is no other."""
-    names = workspace.label_set_names()[1:]
-    return min(
-        names,
-        key=lambda name: (PREFERRED.index(name) if name in PREFERRED else len(PREFERRED), name),
-        default=None,
-    )
 
 
 def best_standing(workspace: Workspace, labels: str) -> Standing | None:
@@ -69,21 +57,29 @@ def _standing(workspace: Workspace, run: str, labels: str) -> Standing | None:
 
 
 def outcome_counts(workspace: Workspace, labels: str) -> pl.DataFrame:
-    """How often each run has each outcome under a label set: run, outcome, unjudged, n, total (scored), right.
+    """How often each run has each outcome under a label set: run, outcome, unjudged, is_right, n, total, right.
 
-    The run that is right most often comes first; `right` is its micro accuracy.
+    `total` are the scored ones, `right` is the run's micro accuracy; the run of the highest comes first.
     """
-    schema = pl.Schema({"run": pl.String(), "outcome": outcomes.OUTCOMES, "unjudged": pl.Boolean(), "n": pl.UInt32()})
+    schema = pl.Schema(
+        {
+            "run": pl.String(),
+            "outcome": outcomes.OUTCOMES,
+            "unjudged": pl.Boolean(),
+            "is_right": pl.Boolean(),
+            "n": pl.UInt32(),
+        }
+    )
     counted = [
-        outcomes.outcomes(run.predictions, workspace.labels(labels), workspace.original_labels)
-        .group_by("outcome", "unjudged")
+        run_outcomes(workspace, run, labels)
+        .group_by("outcome", "unjudged", is_right="right")
         .agg(n=pl.len())
-        .select(pl.lit(run.name).alias("run"), "outcome", "unjudged", "n")
+        .select(pl.lit(run).alias("run"), "outcome", "unjudged", "is_right", "n")
         .cast(schema)
-        for run in workspace.runs()
+        for run in workspace.run_names()
     ]
-    scored = pl.col("n").filter(pl.col("outcome") != "not_scored").sum().over("run")
-    right = pl.col("n").filter(pl.col("outcome").is_in(outcomes.RIGHT)).sum().over("run")
+    scored = pl.col("n").filter(pl.col("is_right").is_not_null()).sum().over("run")
+    right = pl.col("n").filter(pl.col("is_right")).sum().over("run")
     return (
         pl.concat([pl.DataFrame(schema=schema), *counted])
         .with_columns(total=scored, right=pl.when(scored > 0).then(right / scored))

@@ -209,9 +209,7 @@ def tabulate(
                 members.append((*grouping.rows(run.items), len(grouping.names)))
             for of in values:
                 for group in members:
-                    found = estimate(
-                        of, members=group, confidence=confidence, strata=strata, copies=units, seed=seed
-                    )
+                    found = estimate(of, members=group, confidence=confidence, strata=strata, copies=units, seed=seed)
                     names = [None] if group is None or grouping is None else grouping.names
                     rows.add(name, labels, of, names, found)
 
@@ -268,9 +266,7 @@ class _Rows:
             schema={name: REPORT_SCHEMA[name] for name in ("run", "labels", "metric", "k")},
             orient="row",
         )
-        numbers = {
-            name: np.concatenate(arrays) if arrays else np.zeros(0) for name, arrays in self.numbers.items()
-        }
+        numbers = {name: np.concatenate(arrays) if arrays else np.zeros(0) for name, arrays in self.numbers.items()}
         return (
             head[place]
             .with_columns(

@@ -17,8 +17,10 @@ from analysis.comparison import Comparison
 from analysis.errors import InputError
 from analysis.labels.hierarchy import hierarchy_of, with_lower_classes
 from analysis.labels.sets import LabelSet, Unclear
-from analysis.overview import better_labels
 from analysis.workspace import Run, Workspace
+
+PREFERRED = ("reviewed", "truth", "expert", "real")
+"""Label sets that say more than `original`, the most trusted first; others follow by name."""
 
 # A snapshot never changes, so what is derived from one can be kept as long as it is in use.
 
@@ -27,9 +29,7 @@ from analysis.workspace import Run, Workspace
 def accepting(workspace: Workspace, labels: str) -> LabelSet:
     """A label set in which classes below a valid one are valid too, where the class list has a hierarchy of its own."""
     hierarchy = hierarchy_of(workspace.classes())
-    return (
-        workspace.labels(labels) if hierarchy is None else with_lower_classes(workspace.labels(labels), hierarchy)
-    )
+    return workspace.labels(labels) if hierarchy is None else with_lower_classes(workspace.labels(labels), hierarchy)
 
 
 @lru_cache(maxsize=32)
@@ -94,9 +94,7 @@ def suspected_errors(
     """
     chosen = {name: workspace.run(name).predictions for name in (workspace.run_names() if runs is None else runs)}
     if not chosen:
-        raise InputError(
-            "Suspected label errors are found by models: there is no run yet. Evaluate or import one."
-        )
+        raise InputError("Suspected label errors are found by models: there is no run yet. Evaluate or import one.")
     original = workspace.original_labels
     found = signals.signals_of_runs(chosen, original, len(workspace.classes()))
     quality = pl.DataFrame()
@@ -110,3 +108,13 @@ def suspected_errors(
         raise InputError(f"There is no signal {signal!r}. There are: {', '.join(found)}.")
     listed = signals.suspects(found[signal], signal, workspace.items(), original, workspace.classes())
     return listed, quality
+
+
+def better_labels(workspace: Workspace) -> str | None:
+    """The label set to hold `original` against, None where there is no other."""
+    names = workspace.label_set_names()[1:]
+    return min(
+        names,
+        key=lambda name: (PREFERRED.index(name) if name in PREFERRED else len(PREFERRED), name),
+        default=None,
+    )

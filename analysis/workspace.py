@@ -307,14 +307,25 @@ class Workspace:
 
         return check
 
-    def publish_labels(self, labels: LabelSet, *, details: Mapping[str, Any] | None = None) -> Artefact:
-        """Store a label set under its name; an older version of it stays on disk and is no longer current."""
+    def publish_labels(
+        self,
+        labels: LabelSet,
+        *,
+        details: Mapping[str, Any] | None = None,
+        statuses: pl.DataFrame | None = None,
+    ) -> Artefact:
+        """Store a label set under its name; an older version of it stays on disk and is no longer current.
+
+        `statuses` are what the source says of whole items (item, status, flags), kept beside the labels.
+        """
         if labels.name == "original":
             raise InputError("The label set 'original' is the dataset's own; choose another name for this one.")
         home = self.path / LABELS / slug(labels.name)
         with staging(home) as folder:
             write_parquet(labels.labels, folder / "labels.parquet")
             write_parquet(labels.items, folder / "items.parquet")
+            if statuses is not None:
+                write_parquet(statuses, folder / "statuses.parquet")
             return publish(
                 home,
                 folder,

@@ -2,20 +2,26 @@
 
 import plotly.graph_objects as go
 import polars as pl
-import streamlit as st
 
-from app.components.outcomes import LOOKS, Outcome
+from app.components.outcomes import LOOKS
+from app.outcome_words import WORDS
 from app.text import count, percent
 
-OUTCOME_SCALE: dict[tuple[str, bool], tuple[str, Outcome]] = {
-    ("correct", False): ("correct", "right"),
-    ("multi_label", False): ("valid by another label", "right"),
-    ("agrees_with_rejected", False): ("agrees with a rejected label", "wrong"),
-    ("agrees_with_rejected", True): ("agrees with the original label, unjudged", "unjudged"),
-    ("mistake", False): ("mistake", "wrong"),
-    ("mistake", True): ("mistake, unjudged", "unjudged"),
-}
-PATTERNS = {"multi_label": "/", "agrees_with_rejected": "x"}
+PIECES: list[tuple[str, bool, str, str]] = [
+    ("correct", True, "#0A7C86", ""),
+    ("overlapping", True, "#0A7C86", "x"),
+    ("multi_label", True, "#0A7C86", "/"),
+    ("agrees_with_rejected", False, "#7A4B2A", ""),
+    ("overlapping", False, "#7A4B2A", "x"),
+    ("too_coarse", False, "#F2C29B", ""),
+    ("fine_grained", False, "#F0A868", ""),
+    ("fine_grained_oov", False, "#E38A3F", ""),
+    ("spurious_correlation", False, "#D56D22", ""),
+    ("non_prototypical", False, "#B9560F", ""),
+    ("model_failure", False, "#8F3B06", ""),
+]
+"""Outcome, whether it counts as right, colour and pattern, in the order in which a bar shows them."""
+UNJUDGED_OPACITY = 0.45
 ROW_HEIGHT = 26
 
 
@@ -50,43 +56,42 @@ def accuracy_dots(report: pl.DataFrame, runs: list[str]) -> go.Figure:
 
 
 def outcome_bars(counts: pl.DataFrame, runs: list[str]) -> go.Figure:
-    """Each run's scored items as one bar of outcomes."""
-    theme = st.context.theme.type
+    """Each run's scored items as one bar of outcomes; what nobody judged is paler."""
     figure = go.Figure()
-    scored = counts.filter(pl.col("outcome") != "not_scored")
-    for (outcome, unjudged), (name, look) in OUTCOME_SCALE.items():
-        rows = scored.filter(pl.col("outcome") == outcome, pl.col("unjudged") == unjudged)
-        if rows.is_empty():
-            continue
-        figure.add_bar(
-            x=(100 * rows["n"] / rows["total"]).to_list(),
-            y=rows["run"].to_list(),
-            orientation="h",
-            name=f"{LOOKS[look].sign} {name}",
-            marker={
-                "color": LOOKS[look].color(theme),
-                "pattern": {
-                    "shape": PATTERNS.get(outcome, ""),
-                    "fillmode": "overlay",
-                    "fgcolor": "#ffffff",
-                    "fgopacity": 0.7,
-                    "size": 6,
+    for outcome, right, colour, pattern in PIECES:
+        for unjudged in (False, True):
+            rows = counts.filter(outcome=outcome, is_right=right, unjudged=unjudged)
+            if rows.is_empty():
+                continue
+            sign = LOOKS["right" if right else "unjudged" if unjudged else "wrong"].sign
+            forgiven = " (forgiven)" if outcome == "overlapping" and not right else ""
+            name = f"{sign} {WORDS[outcome]}{forgiven}{', unjudged' if unjudged else ''}"
+            figure.add_bar(
+                x=(100 * rows["n"] / rows["total"]).to_list(),
+                y=rows["run"].to_list(),
+                orientation="h",
+                name=name,
+                marker={
+                    "color": colour,
+                    "pattern": {
+                        "shape": pattern,
+                        "fillmode": "overlay",
+                        "fgcolor": "#ffffff",
+                        "fgopacity": 0.7,
+                        "size": 6,
+                    },
+                    "line": {"width": 0},
                 },
-                "line": {"width": 0},
-            },
-            customdata=[[outcome, unjudged]] * rows.height,
-            hovertext=[
-                f"{_plain(run)}<br>{name}: {count(n)} of {count(total)} ({percent(n / total)})"
-                for run, n, total in rows.select("run", "n", "total").iter_rows()
-            ],
-            hoverinfo="text",
-        )
+                opacity=UNJUDGED_OPACITY if unjudged else 1,
+                customdata=[[outcome, right, unjudged]] * rows.height,
+                hovertext=[
+                    f"{_plain(run)}<br>{name}: {count(n)} of {count(total)} ({percent(n / total)})"
+                    for run, n, total in rows.select("run", "n", "total").iter_rows()
+                ],
+                hoverinfo="text",
+            )
     figure.update_xaxes(
-        title_text="% of scored items",
-        range=[0, 100],
-        tickvals=[0, 25, 50, 75, 100],
-        showgrid=False,
-        zeroline=False,
+        title_text="% of scored items", range=[0, 100], tickvals=[0, 25, 50, 75, 100], showgrid=False, zeroline=False
     )
     return _rows(figure, runs).update_layout(barmode="stack", bargap=0.35, legend_traceorder="normal")
 

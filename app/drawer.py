@@ -6,11 +6,14 @@ import polars as pl
 import streamlit as st
 
 from analysis.details import ItemDetails, RunRow, item_details, neighbours
+from analysis.outcomes import evidence
+from analysis.results import accepting, causes
 from app import state
 from app.components import item as component
 from app.components.item import Candidate, ItemCard, LabelChip, LabelRow, item_card
 from app.components.outcomes import Outcome
-from app.frame import WISH, Frame, go_to, outcome_look, rows_of, space_index, tiles
+from app.frame import WISH, Frame, go_to, rows_of, space_index, tiles
+from app.outcome_words import ENDS, because, look
 from app.text import count, percent
 
 NEIGHBOURS = 8
@@ -80,7 +83,7 @@ def item_content(frame: Frame, item: int, place: str) -> ItemCard:
     return ItemCard(
         tile=tile,
         sentence=outcome_sentence(frame, row),
-        outcome=outcome_look(row["outcome"], row["unjudged"]),
+        outcome=look(row["right"], row["unjudged"]),
         place=place,
         labels=[
             LabelRow(
@@ -108,20 +111,14 @@ def outcome_sentence(frame: Frame, row: dict[str, object]) -> str:
     predicted = frame.class_names[int(str(row["prediction"]))]
     label = "no label" if row["target"] is None else frame.class_names[int(str(row["target"]))]
     labels = f"“{frame.lens.labels}”"
-    ends = {
-        "correct": f"{labels} holds it valid.",
-        "multi_label": f"{labels} holds the prediction valid too.",
-        "agrees_with_rejected": f"the prediction is the original label, but {labels} does not hold it valid.",
-        "mistake": f"{labels} does not hold the prediction valid.",
-        "not_scored": f"{labels} does not score this image.",
-    }
-    outcome = str(row["outcome"])
-    end = ends[outcome]
-    if row["unjudged"] and outcome == "mistake":
+    end = ENDS.get(str(row["outcome"]), "{labels} does not hold the prediction valid.").format(labels=labels)
+    if row["unjudged"]:
         end = f"nobody judged the prediction in {labels}."
-    if outcome == "correct":
+    if row["outcome"] == "correct":
         return f"Predicted {predicted}, which is the label; {end}"
-    return f"Predicted {predicted}; label {label}; {end}"
+    sets = accepting(frame.workspace, frame.lens.labels), causes(frame.workspace, frame.lens.labels)
+    why = evidence(rows_of(frame, [int(str(row["item"]))]), *sets).row(0, named=True)
+    return f"Predicted {predicted}; label {label}; {end} {because(why, frame.class_names, frame.lens.labels)}".strip()
 
 
 def _label_note(known: bool, scored: bool, said: bool) -> str:

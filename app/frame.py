@@ -4,7 +4,7 @@ Run, label set and slice are widgets bound to the URL's query, one key each, dra
 what was seen, and whoever narrows down on one page sees the same items on the next.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 import polars as pl
@@ -15,14 +15,14 @@ from analysis import overview
 from analysis.artefacts import Artefact
 from analysis.errors import InputError, WorkspaceError
 from analysis.lens import Lens
-from analysis.outcomes import RIGHT
 from analysis.overview import Standing
+from analysis.results import better_labels
 from analysis.search import SpaceIndex, open_index
 from analysis.slices import Condition, Slice, facets
 from analysis.workspace import Workspace
 from app import shelf
-from app.components.outcomes import Outcome
 from app.components.shared import Session, Tile, page_session
+from app.outcome_words import look
 from app.text import count, md_escape
 
 BOUND = ("workspace", "run", "labels", "where")
@@ -31,7 +31,7 @@ BOUND = ("workspace", "run", "labels", "where")
 WISH = "go_to"
 """The key of session state under which a callback leaves the page to open."""
 
-FACETS = ("outcome", "unjudged", "class", "predicted", "cluster", "split")
+FACETS = ("right", "outcome", "unjudged", "forgiven", "severity", "class", "predicted", "cluster", "split")
 """Columns of every lens frame that the slice line offers; the dataset's own follow."""
 
 
@@ -106,9 +106,9 @@ def draw_frame(workspace_id: str) -> Frame:
             placeholder="All items; add a condition",
             accept_new_options=True,
             select_all=False,
-            help="Conditions such as outcome=mistake. Values of one column are alternatives; columns are combined.",
+            help="Such as right=false or confidence >= 0.9. Values of one column are alternatives.",
         )
-        conditions, refused = read_conditions(texts, rows.columns)
+        conditions, refused = read_conditions(texts, rows.schema)
         chosen = conditions.apply(rows)
         st.markdown(f"**{count(chosen.height)}** of {count(rows.height)} items", width="content")
     for key, shown, what in (("run", run, "run"), ("labels", labels, "label set")):
@@ -132,17 +132,16 @@ def _choose(
     return st.selectbox(label, options, index, key=key, bind="query-params", width=width, help=help)
 
 
-def read_conditions(texts: Iterable[str], columns: Sequence[str]) -> tuple[Slice, list[str]]:
+def read_conditions(texts: Iterable[str], schema: pl.Schema) -> tuple[Slice, list[str]]:
     """The slice of these conditions, and in words which of them are left out and why."""
-    conditions, refused = [], []
+    kept, refused = [], []
     for text in texts:
         try:
-            condition = Condition.parse(text)
-            Slice((condition,)).predicate(columns)
-            conditions.append(condition)
+            Slice.parse([text]).predicate(schema)
+            kept.append(text)
         except InputError as error:
             refused.append(f"Left out: {error}")
-    return Slice(tuple(conditions)), refused
+    return Slice.parse(kept), refused
 
 
 def _map_space(workspace: Workspace) -> str | None:
@@ -169,7 +168,7 @@ def stale_parts(workspace: Workspace, lens: Lens) -> list[tuple[str, str]]:
 @st.cache_resource(max_entries=16, show_spinner=False)
 def best_run(_workspace: Workspace, version: str) -> Standing | None:
     """The run that is right most often under the label set that says most: what pages show first."""
-    return overview.best_standing(_workspace, overview.better_labels(_workspace) or "original")
+    return overview.best_standing(_workspace, better_labels(_workspace) or "original")
 
 
 @st.cache_resource(max_entries=32, show_spinner=False)
@@ -232,21 +231,12 @@ def tiles(
             hash=row["hash"],
             label=row["class"],
             prediction=row["predicted"],
-            outcome=outcome_look(row["outcome"], row["unjudged"]),
+            outcome=look(row["right"], row["unjudged"]),
             note=note(row),
             problem=row["problem"],
         )
         for row in rows.iter_rows(named=True)
     ]
-
-
-def outcome_look(outcome: str | None, unjudged: bool | None) -> Outcome | None:
-    """How an outcome is coloured and signed; None for what is not scored."""
-    if outcome in (None, "not_scored"):
-        return None
-    if outcome in RIGHT:
-        return "right"
-    return "unjudged" if unjudged else "wrong"
 
 
 def rows_of(frame: Frame, items: Iterable[int]) -> pl.DataFrame:

@@ -62,9 +62,7 @@ def test_what_needs_dense_scores_says_so():
 
 
 @settings(deadline=None)  # a shared machine may pause at any example
-@given(
-    st.integers(0, 2**32 - 1), st.sets(st.integers(0, 5), min_size=1), st.sampled_from(["logits", "probabilities"])
-)
+@given(st.integers(0, 2**32 - 1), st.sets(st.integers(0, 5), min_size=1), st.sampled_from(["logits", "probabilities"]))
 def test_a_mask_equals_a_plain_loop(seed, among, kind):
     scores = np.random.default_rng(seed).dirichlet(np.ones(6), 4)
     found = rank_among(scores, kind, numbers(4), sorted(among), k=3)
@@ -80,9 +78,7 @@ def test_a_mask_equals_a_plain_loop(seed, among, kind):
 
 
 def test_distance_to_the_nearest_valid_class():
-    labels = labelled(
-        (0, 0, "valid"), (0, 3, "unclear"), (1, 2, "valid"), (2, 1, "rejected"), (3, 1, "valid"), items=4
-    )
+    labels = labelled((0, 0, "valid"), (0, 3, "unclear"), (1, 2, "valid"), (2, 1, "rejected"), (3, 1, "valid"), items=4)
     run = ranks([4, 2, 0, -1])
     assert distance_to_valid(run, labels, LINE).rows() == [(0, 3, 1.0), (1, 2, 0.0)]
     strict = distance_to_valid(run, labels, LINE, unclear="strict")

@@ -16,9 +16,7 @@ def test_wilson_against_known_values():
 
 
 @settings(deadline=None)  # a shared machine may pause at any example
-@given(
-    st.integers(1, 5000).flatmap(lambda n: st.tuples(st.integers(0, n), st.just(n))), st.sampled_from([0.9, 0.95])
-)
+@given(st.integers(1, 5000).flatmap(lambda n: st.tuples(st.integers(0, n), st.just(n))), st.sampled_from([0.9, 0.95]))
 def test_wilson_equals_scipy(pair, confidence):
     hits, n = pair
     expected = binomtest(hits, n).proportion_ci(confidence, method="wilson")

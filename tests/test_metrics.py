@@ -140,9 +140,7 @@ def test_accuracies_equal_a_plain_loop(case, absent, unclear):
         return
     assert mean.value == pytest.approx(np.mean([np.mean(hits) for hits in by_class.values()]))
     assert mean.n_single == sum(len(hits) == 1 for hits in by_class.values())
-    variance = (
-        sum(np.var(hits) / (len(hits) - 1) for hits in by_class.values() if len(hits) > 1) / len(by_class) ** 2
-    )
+    variance = sum(np.var(hits) / (len(hits) - 1) for hits in by_class.values() if len(hits) > 1) / len(by_class) ** 2
     if mean.n_single < len(by_class):
         half = 1.959963984540054 * np.sqrt(variance)
         assert (mean.low, mean.high) == pytest.approx((max(0, mean.value - half), min(1, mean.value + half)))

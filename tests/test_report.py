@@ -113,12 +113,8 @@ def test_calibration_has_a_row_only_where_there_are_probabilities():
 
 
 def test_rows_by_k_and_items_with_more_labels_than_ranks():
-    labels = labelled(
-        *[(0, c, "valid") for c in range(7)], (1, 0, "valid"), (2, 0, "valid"), (2, 1, "valid"), items=3
-    )
-    frame = tabulate(
-        {"a": ranks([[0, 1, 2, 3, 4], [0, 1, 2, 3, 4], [0, 2, 1, 3, 4]])}, [labels], labels_of(0, 0, 0)
-    )
+    labels = labelled(*[(0, c, "valid") for c in range(7)], (1, 0, "valid"), (2, 0, "valid"), (2, 1, "valid"), items=3)
+    frame = tabulate({"a": ranks([[0, 1, 2, 3, 4], [0, 1, 2, 3, 4], [0, 2, 1, 3, 4]])}, [labels], labels_of(0, 0, 0))
     rows = frame.filter(metric="overlap_at_k").select("k", "value", "n").rows()
     assert rows == [(None, 0.75, 2), (1, 1.0, 1), (2, 0.5, 1)]
     assert values(frame, metric="exact_at_k_subgroup_mean") == [0.5]
@@ -243,9 +239,7 @@ def test_by_class_counts_every_item_once(workspace):
 
 
 def test_by_cluster_and_by_a_column(workspace):
-    frame = report(workspace, ReportOptions(by="cluster")).filter(
-        labels="original", metric="accuracy", run="strong"
-    )
+    frame = report(workspace, ReportOptions(by="cluster")).filter(labels="original", metric="accuracy", run="strong")
     assert frame["n"][1:].sum() == frame["n"][0]
     by_column = report(workspace, ReportOptions(by="width")).filter(metric="top1", run="strong")
     assert by_column["group"].to_list() == [None, "64"]
@@ -275,9 +269,7 @@ def partial_workspace(tmp_path) -> Workspace:
     """Six items, one run over all of them and one over four; labels `some` over three."""
     rows = pl.DataFrame({"file": [f"{i}.jpg" for i in range(6)], "label": list("aabbcc")})
     rows.write_csv(tmp_path / "items.csv")
-    create(
-        str(tmp_path / "ws"), DatasetOptions(images=None, table=tmp_path / "items.csv", key="file", label="label")
-    )
+    create(str(tmp_path / "ws"), DatasetOptions(images=None, table=tmp_path / "items.csv", key="file", label="label"))
     for name, run in (("all", ranks([0, 0, 1, 1, 2, 0])), ("four", ranks([0, 1, 1, 0], items=[0, 1, 2, 3]))):
         Workspace.open(tmp_path / "ws").publish_run(name, run, inputs=("classes",), details={})
     some = labelled((0, 0, "valid"), (1, 0, "valid"), (5, 0, "valid"), items=6, name="some")
@@ -418,9 +410,7 @@ def test_published_unjudged_counts_and_bounds(published_report, name):
 
 @pytest.mark.shared_data
 def test_published_variable_top_k_in_the_report(published_report):
-    found = [
-        row(published_report, "resnet50_pytorch", "real", metric) for metric in ("overlap_at_k", "exact_at_k")
-    ]
+    found = [row(published_report, "resnet50_pytorch", "real", metric) for metric in ("overlap_at_k", "exact_at_k")]
     assert [round(100 * one["value"], 3) for one in found] == [80.103, 75.836]
     by_k = published_report.filter(run="resnet50_pytorch", labels="real", metric="overlap_at_k").drop_nulls("k")
     assert by_k["n"].to_list() == [39_394, 5_408, 1_319, 411, 161]

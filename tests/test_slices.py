@@ -204,9 +204,7 @@ def test_nothing_typed_is_executed():
 # ---- round trip
 
 names = st.one_of(st.text(min_size=1, max_size=8), st.sampled_from(["not", "all", "items", "sample", "class"]))
-texts = st.one_of(
-    st.text(max_size=10), st.sampled_from(["null", "and", "desc", "a b", " a", "a  b", '"', "\u2028"])
-)
+texts = st.one_of(st.text(max_size=10), st.sampled_from(["null", "and", "desc", "a b", " a", "a  b", '"', "\u2028"]))
 bounds = st.one_of(st.integers(), st.floats(allow_nan=False, allow_infinity=False), texts)
 ranges = st.builds(
     lambda column, low, high, low_in, high_in: Range(
@@ -286,9 +284,7 @@ def typed_leaves() -> st.SearchStrategy:
         st.builds(OneOf, st.just(column), st.lists(values, max_size=3).map(tuple))
         for column, values in typed_values.items()
     ]
-    between = st.builds(
-        Range, st.sampled_from(["n", "p"]), numbers, st.none() | numbers, st.booleans(), st.booleans()
-    )
+    between = st.builds(Range, st.sampled_from(["n", "p"]), numbers, st.none() | numbers, st.booleans(), st.booleans())
     between_words = st.builds(Range, st.just("t"), st.none() | words, words, st.booleans(), st.booleans())
     return st.one_of(
         *equals,

@@ -112,9 +112,7 @@ def test_signals_of_runs_equal_a_plain_loop(seed, n_runs, n_classes):
         most = np.delete(counts, label).max()
         assert counts[ballots["suggested"][place]] == most
         assert ballots["suggested"][place] != label
-        assert ballots["score"][place] == pytest.approx(
-            (most - counts[label]) / len(theirs), abs=1 / (len(theirs) + 1)
-        )
+        assert ballots["score"][place] == pytest.approx((most - counts[label]) / len(theirs), abs=1 / (len(theirs) + 1))
 
 
 # ---- neighbours and vectors

@@ -78,6 +78,10 @@ class LabelSet:
         place[place == len(self._keys)] = 0
         return np.where(self._keys[place] == wanted, self._codes[place], np.int8(ABSENT))
 
+    def valid_mask(self, items: ArrayLike, classes: ArrayLike, *, unclear: Unclear = "lenient") -> NDArray[np.bool_]:
+        """Whether each class counts as valid, shaped like `classes`. Unclear ones do if lenient."""
+        return counts_as_valid(self.states(items, classes), unclear)
+
     def scored(self, items: ArrayLike) -> NDArray[np.bool_]:
         """Whether predictions on these items (n,) are counted: known to the set, not empty, not problematic."""
         return self._at(items, self._flags[0])

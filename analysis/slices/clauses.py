@@ -154,9 +154,7 @@ class Sample:
         """Which of the items (n,) are drawn, as booleans."""
         # SplitMix64 (Steele, Lea, Flood 2014): a library's own hash may change with its version.
         with np.errstate(over="ignore"):
-            state = items.to_numpy().astype(np.uint64) + np.uint64(self.seed % 2**64) * np.uint64(
-                0xD1342543DE82EF95
-            )
+            state = items.to_numpy().astype(np.uint64) + np.uint64(self.seed % 2**64) * np.uint64(0xD1342543DE82EF95)
             mixed = state * np.uint64(0x9E3779B97F4A7C15) + np.uint64(0x9E3779B97F4A7C15)
             mixed = (mixed ^ (mixed >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
             mixed = (mixed ^ (mixed >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)

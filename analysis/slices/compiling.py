@@ -35,9 +35,7 @@ def compiled(clause: Clause, schema: Mapping[str, pl.DataType]) -> pl.Expr:
     if isinstance(clause, IsNull):
         return column.is_null() | column.is_nan().fill_null(False) if dtype.is_float() else column.is_null()
     if dtype.is_nested() or dtype in (pl.Binary, pl.Object):
-        raise InputError(
-            f"In {str(clause)!r}: {clause.column} holds {dtype}, of which only 'is null' can be asked."
-        )
+        raise InputError(f"In {str(clause)!r}: {clause.column} holds {dtype}, of which only 'is null' can be asked.")
     if isinstance(clause, Contains):
         if not _is_text(dtype):
             raise InputError(f"In {str(clause)!r}: {clause.column} is no text; compare it by =, < or >.")
@@ -99,6 +97,4 @@ def _literal(value: Bound, dtype: pl.DataType, clause: Clause) -> pl.Expr:
     wanted = "a number" if dtype.is_numeric() else "true or false" if isinstance(dtype, pl.Boolean) else "text"
     wanted = "a date or time such as 2020-01-31" if dtype.is_temporal() else wanted
     shown = bound_text(value)
-    raise InputError(
-        f"In {str(clause)!r}: the column holds {dtype}; {shown} does not compare with it, {wanted} does."
-    )
+    raise InputError(f"In {str(clause)!r}: the column holds {dtype}; {shown} does not compare with it, {wanted} does.")

@@ -109,9 +109,7 @@ def _table(
     if joined.is_empty():
         raise InputError(f"No item is spoken of by all of the signals {', '.join(signals)}.")
     scores = joined.select(f"score_{place}" for place in range(len(frames))).to_numpy()
-    suggested = joined.select(
-        pl.col(f"suggested_{place}").fill_null(-1) for place in range(len(frames))
-    ).to_numpy()
+    suggested = joined.select(pl.col(f"suggested_{place}").fill_null(-1) for place in range(len(frames))).to_numpy()
     if "votes" in signals:
         chosen = suggested[:, list(signals).index("votes")]
     else:

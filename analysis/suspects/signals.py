@@ -61,9 +61,7 @@ def _rest(found: NDArray[np.floating], classes: NDArray[np.int32], n_classes: in
     return np.where(others > 0, left / np.maximum(others, 1), 0).astype(np.float32)
 
 
-def _labelled(
-    predictions: Predictions, original: NDArray[np.int32]
-) -> tuple[NDArray[np.bool_], NDArray[np.int32]]:
+def _labelled(predictions: Predictions, original: NDArray[np.int32]) -> tuple[NDArray[np.bool_], NDArray[np.int32]]:
     """Which rows (n,) have an original label and a prediction, and the labels (n,)."""
     target = original[predictions.items]
     return (target >= 0) & (predictions.top1 >= 0), target

@@ -11,7 +11,8 @@ from app import routes, state
 from app.components.gallery import gallery
 from app.components.map import ClusterName, LegendEntry, embedding_map
 from app.components.outcomes import OUTCOMES
-from app.frame import Frame, outcome_look, rows_of, space_index, tiles
+from app.frame import Frame, rows_of, space_index, tiles
+from app.outcome_words import look
 from app.text import count, md_escape, percent, plural
 
 PAGE_SIZE = 60
@@ -50,7 +51,7 @@ def sentence(frame: Frame) -> str:
     right, everywhere = frame.chosen["right"].mean(), frame.rows["right"].mean()
     if right is None or everywhere is None or frame.lens.run is None:
         return f"**{plural(n, 'item')}.**"
-    if any(condition.column in ABOUT_OUTCOMES for condition in frame.slice.conditions):
+    if any(getattr(clause, "column", None) in ABOUT_OUTCOMES for clause in frame.slice.conditions):
         return f"**{count(n)}** of {plural(total, 'item')}, {percent(n / total)}, fulfil these conditions."
     run, labels = md_escape(frame.lens.run), md_escape(frame.lens.labels)
     text = f"**{run}** is right on **{percent(float(right))}** of these {plural(n, 'item')} by *{labels}*"  # type: ignore[arg-type]
@@ -107,12 +108,11 @@ def _map(frame: Frame, space: Space, like: int | None) -> None:
 def outcome_codes(rows: pl.DataFrame, n_items: int) -> np.ndarray:
     """The place of each item's look in OUTCOMES by item number, len(OUTCOMES) for what is not scored."""
     codes = np.full(n_items, len(OUTCOMES), np.uint8)
-    kinds = rows.select("outcome", "unjudged").unique()
-    for outcome, unjudged in kinds.iter_rows():
-        look = outcome_look(outcome, unjudged)
-        if look is not None:
-            same = pl.col("outcome").eq_missing(pl.lit(outcome)) & pl.col("unjudged").eq_missing(pl.lit(unjudged))
-            codes[rows.filter(same)["item"].to_numpy()] = OUTCOMES.index(look)
+    for right, unjudged in rows.select("right", "unjudged").unique().iter_rows():
+        shown = look(right, unjudged)
+        if shown is not None:
+            same = pl.col("right").eq_missing(pl.lit(right)) & pl.col("unjudged").eq_missing(pl.lit(unjudged))
+            codes[rows.filter(same)["item"].to_numpy()] = OUTCOMES.index(shown)
     return codes
 
 

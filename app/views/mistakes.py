@@ -6,17 +6,18 @@ import polars as pl
 import streamlit as st
 
 from analysis.details import exemplars
-from analysis.outcomes import confusions
+from analysis.outcomes import MISTAKES, confusions, evidence
+from analysis.results import accepting, causes
 from analysis.slices import Condition
 from app import state
 from app.components.rows import ClassExamples, MistakeRow, mistake_rows
 from app.frame import Frame, narrow, rows_of, tiles, widen
+from app.outcome_words import because
 from app.text import count, md_escape, percent, plural
 
 PAGE_SIZE = 20
 PAIRS = 200
 EXAMPLES = 3
-WRONG = ("mistake", "agrees_with_rejected")
 
 
 def show(frame: Frame) -> pl.Series | None:
@@ -28,7 +29,7 @@ def show(frame: Frame) -> pl.Series | None:
     st.markdown(sentence(frame))
     if frame.chosen.is_empty():
         return None
-    wrong = frame.chosen.filter(pl.col("outcome").is_in(WRONG))
+    wrong = frame.chosen.filter(~pl.col("right"))
     wrong = wrong.sort("confidence", "item", descending=[True, False], nulls_last=True)
     left, right = st.columns([3, 7], gap="medium")
     with left:
@@ -42,12 +43,13 @@ def sentence(frame: Frame) -> str:
     """How many predictions are wrong, and how many only seemed to be, as Markdown."""
     if frame.chosen.is_empty():
         return "**No item fulfils all conditions.** Take one away above."
-    counts = dict(frame.chosen.group_by("outcome").len().iter_rows())
-    wrong = sum(counts.get(outcome, 0) for outcome in WRONG)
-    unjudged = frame.chosen.filter(pl.col("unjudged"), pl.col("outcome").is_in(WRONG)).height
-    other = counts.get("multi_label", 0)
+    judged = frame.chosen.filter(pl.col("right").is_not_null())
+    scored, wrong = judged.height, judged.filter(~pl.col("right")).height
+    unjudged = judged.filter(~pl.col("right"), pl.col("unjudged")).height
+    other = judged.filter("right", pl.col("outcome") != "correct").height
+    agrees = judged.filter(outcome="agrees_with_rejected").height
+    kinds = judged.filter(pl.col("outcome").is_in(MISTAKES)).group_by("outcome").len().sort("len", descending=True)
     labels = md_escape(frame.lens.labels)
-    scored = frame.chosen.height - counts.get("not_scored", 0) - counts.get(None, 0)
     if not scored:
         return f"**None of these images is scored by *{labels}*.**"
     if not wrong:
@@ -56,9 +58,13 @@ def sentence(frame: Frame) -> str:
     text = f"**{plural(wrong, 'prediction')}** ({share}) {'is' if wrong == 1 else 'are'} not valid by *{labels}*"
     if unjudged:
         text += f", {count(unjudged)} of them never judged"
-    if counts.get("agrees_with_rejected"):
-        text += f"; on {count(counts['agrees_with_rejected'])} the model agrees with the original label"
-    return f"{text}. **{count(other)}** more differ from the original label and are valid." if other else f"{text}."
+    if agrees:
+        text += f"; on {count(agrees)} the model agrees with the original label"
+    others = f" **{count(other)}** more differ from the original label and are valid." if other else ""
+    total = kinds["len"].sum()
+    shares = ", ".join(f"{percent(n / total)} {WORDS[name]}" for name, n in kinds.iter_rows())
+    told = f" Why, by rule: {shares}." if kinds.height > 1 else ""
+    return f"{text}.{others}{told}"
 
 
 def _pairs(frame: Frame) -> None:
@@ -108,6 +114,8 @@ def _rows(frame: Frame, wrong: pl.DataFrame) -> None:
     rows = wrong.slice((number - 1) * PAGE_SIZE, PAGE_SIZE)
     classes = pl.concat([rows["target"], rows["prediction"]]).drop_nulls().unique().to_list()
     examples = exemplars(frame.rows, classes, EXAMPLES + 1)
+    labels = frame.lens.labels
+    reasons = evidence(rows, accepting(frame.workspace, labels), causes(frame.workspace, labels))
     mistake_rows(
         [
             MistakeRow(
@@ -120,9 +128,11 @@ def _rows(frame: Frame, wrong: pl.DataFrame) -> None:
                     row["prediction"],
                     "" if row["confidence"] is None else percent(row["confidence"]),
                 ),
-                evidence=_evidence(frame, row),
+                evidence=_evidence(frame, row, why),
             )
-            for tile, row in zip(tiles(frame, rows), rows.iter_rows(named=True), strict=True)
+            for tile, row, why in zip(
+                tiles(frame, rows), rows.iter_rows(named=True), reasons.iter_rows(named=True), strict=True
+            )
         ],
         key="mistake-rows",
         session=frame.session,
@@ -144,10 +154,7 @@ def _examples(
     return ClassExamples(frame.class_names[index], tiles(frame, rows_of(frame, others)), text)
 
 
-def _evidence(frame: Frame, row: dict[str, object]) -> list[str]:
+def _evidence(frame: Frame, row: dict[str, object], why: dict[str, object]) -> list[str]:
     """Why it counts as wrong, in words; nothing where the label alone says it."""
-    if row["outcome"] == "agrees_with_rejected":
-        return [f"The prediction is the original label, which “{frame.lens.labels}” does not hold valid."]
-    if row["unjudged"]:
-        return [f"Nobody judged this class on this image in “{frame.lens.labels}”."]
-    return [] if frame.lens.labels == "original" else [f"“{frame.lens.labels}” does not hold this class valid."]
+    unjudged = f"Nobody judged this class on this image in “{frame.lens.labels}”." if row["unjudged"] else ""
+    return [sentence for sentence in (because(why, frame.class_names, frame.lens.labels), unjudged) if sentence]

@@ -109,8 +109,9 @@ def _outcomes(frame: Frame) -> None:
     def open_outcome() -> None:
         points = st.session_state["outcomes"]["selection"]["points"]
         if points and points[0]["y"] in runs:
-            outcome, unjudged = points[0]["customdata"]
-            show_only([Condition("outcome", str(outcome)), Condition("unjudged", str(unjudged).lower())])
+            outcome, right, unjudged = points[0]["customdata"]
+            wanted = {"outcome": outcome, "right": str(right).lower(), "unjudged": str(unjudged).lower()}
+            show_only(Condition(column, value) for column, value in wanted.items())
             st.session_state["run"] = points[0]["y"]
             go_to("browse")
 
@@ -137,7 +138,9 @@ def _numbers(frame: Frame) -> None:
         )
         counts = _outcome_counts(workspace, workspace.version, frame.lens.labels)
         st.caption(f"Outcomes under *{md_escape(frame.lens.labels)}*")
-        st.dataframe(counts.select("run", "outcome", "unjudged", "n", of="total"), hide_index=True)
+        st.dataframe(
+            counts.select("run", "outcome", right="is_right", unjudged="unjudged", n="n", of="total"), hide_index=True
+        )
     with st.expander("How the runs and spaces were made", icon=":material/deployed_code:"):
         st.dataframe(
             queries.run_table(workspace),
@@ -164,6 +167,7 @@ def _report_table(rows: pl.DataFrame, workspace: Workspace) -> pl.DataFrame:
             "run": row["run"],
             "labels": row["labels"],
             "metric": row["metric"].replace("_", " ") + (" (training)" if seen[row["run"]] else ""),
+            "k": row["k"],
             "%": "–" if row["value"] is None else percent_text(row["value"], row["low"], row["high"]),
             "n": row["n"],
             "unjudged": row["n_unjudged"],
@@ -171,7 +175,7 @@ def _report_table(rows: pl.DataFrame, workspace: Workspace) -> pl.DataFrame:
         }
         for row in rows.iter_rows(named=True)
     ]
-    return pl.DataFrame(shown, schema_overrides={"unjudged": pl.UInt32, "bounds": pl.String})
+    return pl.DataFrame(shown, schema_overrides={"k": pl.UInt32, "unjudged": pl.UInt32, "bounds": pl.String})
 
 
 def _label_sets(workspace: Workspace) -> None:

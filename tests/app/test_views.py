@@ -47,9 +47,9 @@ def test_lens_and_slice_narrow_the_items(page: AppTest, workspace: Workspace) ->
     page.run()
     page.selectbox(key="run").set_value("strong").run()
     page.selectbox(key="labels").set_value("original").run()
-    page.multiselect(key="where").set_value(["outcome=mistake"]).run()
+    page.multiselect(key="where").set_value(["right=false"]).run()
     rows = frame(workspace, Lens("strong", "original", "test:encoder"))
-    mistakes = rows.filter(pl.col("outcome") == "mistake").height
+    mistakes = rows.filter(~pl.col("right")).height
     assert 0 < mistakes < rows.height
     assert f"**{mistakes}** of {rows.height} items" in texts(page)
 

@@ -335,9 +335,7 @@ def test_expert_labels_as_json_equal_the_table(shared_data, tmp_path):
     table = pl.read_csv(folder / "multilabel_v3.csv", infer_schema=False).fill_null("")
     ids = imagenet_1k().ids
     annotations = {
-        row["id"]: {
-            word: [ids[int(index)] for index in row[word].split()] for word in ("correct", "unclear", "wrong")
-        }
+        row["id"]: {word: [ids[int(index)] for index in row[word].split()] for word in ("correct", "unclear", "wrong")}
         for row in table.iter_rows(named=True)
     }
     problematic = table.filter(pl.col("prob") == "True")["id"].to_list()

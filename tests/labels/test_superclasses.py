@@ -103,8 +103,7 @@ def test_the_default_on_pairs_that_a_panel_judged(shared_data: Path):
     assert (found["n_same"], found["n_different"]) == (241, 52)
     # No narrower and no much wider rule does as well on both.
     narrow, wide = (
-        superclasses(hierarchy, n).scores(pairs["Fine-grained error"], pairs["Spurious Correlation"])
-        for n in (5, 400)
+        superclasses(hierarchy, n).scores(pairs["Fine-grained error"], pairs["Spurious Correlation"]) for n in (5, 400)
     )
     assert narrow["joined"] < found["joined"] < wide["joined"]
     assert wide["parted"] < found["parted"] <= narrow["parted"]

@@ -450,9 +450,7 @@ def dense_logits(n: int = 200, n_classes: int = 10, *, seed: int = 0) -> np.ndar
 
 
 def read_dense(tmp_path, scores, items=None, **options):
-    return read_predictions(
-        save(tmp_path, scores=scores), many_items() if items is None else items, CLASSES, **options
-    )
+    return read_predictions(save(tmp_path, scores=scores), many_items() if items is None else items, CLASSES, **options)
 
 
 @pytest.mark.parametrize("dtype", [np.float16, np.float32])
@@ -543,9 +541,7 @@ def test_columns_named_in_the_file_in_any_order_with_a_background_class(tmp_path
     file = tmp_path / "run.npz"
     keys = np.array([f"x/{key}" for key in many_items()["key"]])
     truth = many_items()["label"].to_numpy()
-    np.savez(
-        file, logits=with_background(scores[:, columns], 9, 20.0), class_names=names, filenames=keys, labels=truth
-    )
+    np.savez(file, logits=with_background(scores[:, columns], 9, 20.0), class_names=names, filenames=keys, labels=truth)
     imported = read_predictions([file], many_items(), CLASSES)
     assert imported.record["order"] == "keys"
     assert imported.record["keys_matched_by"] == "base name"
@@ -577,9 +573,7 @@ def test_nan_is_refused_and_left_out_when_forced(tmp_path):
     assert 2 not in imported.predictions.classes[9]
     assert imported.record["checks"]["rows_with_nan"] == 2
     assert len(imported.record["checks"]["forced_against"]) == 1
-    pair = save(
-        tmp_path, c=np.tile([1, 2], (200, 1)), s=np.where(np.arange(200)[:, None] == 7, np.nan, [[0.5, 0.1]])
-    )
+    pair = save(tmp_path, c=np.tile([1, 2], (200, 1)), s=np.where(np.arange(200)[:, None] == 7, np.nan, [[0.5, 0.1]]))
     forced = read_predictions(pair, many_items(), CLASSES, order="filename", force=True)
     assert forced.predictions.classes[7].tolist() == [-1, -1]
     assert forced.predictions.kind == "probabilities"

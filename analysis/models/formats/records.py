@@ -181,9 +181,7 @@ def _read_lists(name: str, entries: list[Any], keys: list[str] | None, classes: 
     if scores and [len(row) for row in scores] != [len(row) for row in found]:
         raise InputError(f"{name}: some entries have scores and others none, or not one for each class.")
     # A column a place: polars makes lists from Python's lists very slowly.
-    columns = {
-        f"class_{place}": pl.Series(cells, dtype=pl.String) for place, cells in enumerate(zip_longest(*found))
-    }
+    columns = {f"class_{place}": pl.Series(cells, dtype=pl.String) for place, cells in enumerate(zip_longest(*found))}
     columns |= {
         f"score_{place}": pl.Series(cells, dtype=pl.Float64) for place, cells in enumerate(zip_longest(*scores))
     }

@@ -169,9 +169,7 @@ def _renumbered(top1: NDArray[np.int32], target: NDArray[np.int32], classes: Cla
     n_right, renumbering = 0, np.full(len(classes), -1)
     for half in (0, 1):
         fitted = np.arange(len(top1)) % 2 == half
-        pairs, counts = np.unique(
-            top1[fitted].astype(np.int64) * len(classes) + target[fitted], return_counts=True
-        )
+        pairs, counts = np.unique(top1[fitted].astype(np.int64) * len(classes) + target[fitted], return_counts=True)
         order = np.argsort(counts, kind="stable")  # the most frequent is written last
         renumbering[:] = -1
         renumbering[pairs[order] // len(classes)] = pairs[order] % len(classes)

@@ -147,9 +147,7 @@ def _read_columns(
 ) -> PredictionFile:
     names = OutputNames(classes)
     found = [
-        names.resolve(cells, f"{name}, column {column}")
-        for column in class_columns
-        for cells in _spread(frame[column])
+        names.resolve(cells, f"{name}, column {column}") for column in class_columns for cells in _spread(frame[column])
     ]
     scores = [
         _numbers(cells, f"{name}, column {column}").to_numpy()
