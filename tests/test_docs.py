@@ -13,7 +13,8 @@ import pytest
 import typer
 from starlette.routing import Route
 
-from analysis import cli, metrics
+from analysis import cli
+from analysis import report as reports
 from analysis.items import SCHEMA
 from analysis.labels.sets import original
 from analysis.models.predictions import Predictions
@@ -94,7 +95,7 @@ def test_each_metric_is_explained() -> None:
         logsumexp=None,
     )
     labels = np.array([0, 1], np.int32)
-    report = metrics.report({"run": five}, [original(labels)], labels, n_classes=5)
+    report = reports.tabulate({"run": five}, [original(labels)], labels)
     names = report["metric"].unique().to_list()
     assert {"top1", "top5", "accuracy"} <= set(names)
     text = read("metrics.md")
@@ -121,7 +122,7 @@ def test_each_route_is_listed_with_its_method() -> None:
     ("heading", "schema"),
     [
         ("### dataset/VERSION/items.parquet", SCHEMA),
-        ("## What the command line prints as JSON", metrics.REPORT_SCHEMA),
+        ("## What the command line prints as JSON", reports.REPORT_SCHEMA),
     ],
     ids=["items", "report"],
 )
