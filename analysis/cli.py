@@ -157,7 +157,7 @@ def report(workspace: WorkspacePath, as_json: AsJson = False) -> None:
     if as_json:
         print(json.dumps({"rows": rows.to_dicts()}, allow_nan=False))
         return
-    print(report_table(rows))
+    print(report_table(rows, opened.damaged))
     for run in opened.runs():
         if reason := opened.stale(run):
             say(f"{run.name} is stale: {reason}.")

@@ -1,6 +1,6 @@
 """The numbers of a workspace: every run under every label set."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import polars as pl
 
@@ -25,10 +25,15 @@ def report(
     )
 
 
-def table(rows: pl.DataFrame) -> str:
-    """The report as text for a terminal: percent with one decimal and half the interval's width."""
+def table(rows: pl.DataFrame, damaged: Mapping[str, str] | None = None) -> str:
+    """The report as text for a terminal: percent with one decimal and half the interval's width.
+
+    What could not be opened (Workspace.damaged) follows, with the reason.
+    """
+    missing = [f"Not in this report: {home} could not be opened. {why}" for home, why in (damaged or {}).items()]
     if rows.is_empty():
-        return "Nothing to report: no runs. Add one with `errata evaluate` or `errata runs import`."
+        nothing = "Nothing to report: no runs. Add one with `errata evaluate` or `errata runs import`."
+        return "\n".join(["Nothing to report.", *missing] if missing else [nothing])
     header = ("run", "labels", "metric", "value", "n", "unjudged", "bounds")
     lines = [header]
     for row in rows.iter_rows(named=True):
@@ -38,13 +43,14 @@ def table(rows: pl.DataFrame) -> str:
         lines.append((row["run"], row["labels"], row["metric"], value, f"{row['n']:,}", unjudged, bounds))
     widths = [max(len(line[column]) for line in lines) for column in range(len(header))]
     right = {3, 4, 5}
-    return "\n".join(
+    shown = [
         "  ".join(
             cell.rjust(width) if column in right else cell.ljust(width)
             for column, (cell, width) in enumerate(zip(line, widths, strict=True))
         ).rstrip()
         for line in lines
-    )
+    ]
+    return "\n".join([*shown, *missing])
 
 
 def percent(value: float, low: float | None, high: float | None) -> str:
