@@ -10,7 +10,16 @@ import polars as pl
 
 from analysis import datasets
 from analysis import items as item_table
-from analysis.artefacts import FORMAT, current_version, publish, staging, write_atomically, write_parquet
+from analysis.artefacts import (
+    FORMAT,
+    current_version,
+    explaining,
+    publish,
+    require_utf8,
+    staging,
+    write_atomically,
+    write_parquet,
+)
 from analysis.datasets import DatasetOptions, Listing
 from analysis.datasets.scan import scan
 from analysis.errors import InputError, StaleInputError, WorkspaceError
@@ -37,6 +46,8 @@ def create(
     checked before the first write; `force` lets most items of an existing workspace vanish.
     Raises InputError and WorkspaceError.
     """
+    for given in (path, options.images, options.table, options.labels_from, options.classes):
+        require_utf8(given or "", "path")
     progress("listing", 0, None)
     listing = datasets.read(options, progress)
     _refuse_another_dataset(path, listing, force)
@@ -114,12 +125,15 @@ def write_dataset(
     `note` tells people where the dataset comes from and what licence it has; `details` go to the manifest.
     """
     path = Path(path).expanduser().absolute()
+    require_utf8(path, "path")
+    require_utf8(name or "", "name")
+    require_utf8(image_root or "", "path")
     before: Workspace | None = None
     if is_workspace(path):
         config = read_config(path)
         if current_version(path / DATASET) is not None:
             before = Workspace.open(path)
-    elif path.is_file() or (path.is_dir() and any(not entry.name.startswith(".") for entry in path.iterdir())):
+    elif _holds_something_else(path):
         raise WorkspaceError(f"{path} exists and is not a workspace. Choose a path that is new or empty.")
     else:
         config = {"format": FORMAT, "uuid": str(uuid.uuid4()), "name": name or path.name}
@@ -131,10 +145,9 @@ def write_dataset(
         merged, changes = item_table.merge(before.items(), items)
         classes = merged_classes
     if not is_workspace(path):
-        path.mkdir(parents=True, exist_ok=True)
-        # JSON's strings and numbers are TOML's too.
-        text = "".join(f"{key} = {json.dumps(value)}\n" for key, value in config.items())
-        write_atomically(path / CONFIG, text.encode())
+        with explaining(path):
+            path.mkdir(parents=True, exist_ok=True)
+            write_atomically(path / CONFIG, _as_toml(config).encode())
 
     def still_the_same() -> None:
         if current_version(path / DATASET) != (before.dataset.version if before else None):
@@ -163,6 +176,21 @@ def write_dataset(
             check=still_the_same,
         )
     return Workspace.open(path), changes
+
+
+def _holds_something_else(path: Path) -> bool:
+    """Whether there is something at this path that a workspace may not be put into."""
+    with explaining(path):
+        return path.is_file() or (path.is_dir() and any(not entry.name.startswith(".") for entry in path.iterdir()))
+
+
+def _as_toml(config: Mapping[str, Any]) -> str:
+    """Strings and numbers as lines of TOML.
+
+    JSON's are TOML's too, but for two things: TOML has no surrogate pairs, and wants U+007F escaped.
+    """
+    lines = (f"{key} = {json.dumps(value, ensure_ascii=False)}\n" for key, value in config.items())
+    return "".join(lines).replace("\x7f", "\\u007f")
 
 
 def _renumber_labels(items: pl.DataFrame, read: ClassList, merged: ClassList) -> pl.DataFrame:

@@ -17,11 +17,11 @@ import hashlib
 import json
 import shutil
 import tomllib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 
 import numpy as np
 import polars as pl
@@ -31,7 +31,10 @@ from numpy.typing import NDArray
 from analysis.artefacts import (
     FORMAT,
     Artefact,
+    Manifest,
     current_version,
+    explained,
+    explaining,
     open_artefact,
     publish,
     slug,
@@ -57,6 +60,70 @@ _WHAT_CHANGED = {
 A = TypeVar("A", bound=Artefact)
 
 
+class DatasetManifest(Manifest):
+    """A dataset's own keys. Those of `fingerprints` may be fewer than are known today: see there."""
+
+    class_list: str
+    image_root: str | None
+    note: str
+    fingerprints: dict[str, str]
+
+
+class LabelsManifest(Manifest):
+    """A label set's own keys."""
+
+    absent: Literal["wrong", "unjudged"]
+    note: str
+    conflicts: int
+
+
+class RunManifest(Manifest):
+    """A run's own keys."""
+
+    score_kind: Literal["logits", "probabilities", "ranks"]
+    n: int
+
+
+class SpaceManifest(Manifest):
+    """A space's own keys: how each of its steps was made."""
+
+    steps: dict[str, dict[str, Any]]
+
+
+_MANIFESTS: dict[str, type[Manifest]] = {
+    "dataset": DatasetManifest,
+    "labels": LabelsManifest,
+    "run": RunManifest,
+    "space": SpaceManifest,
+}
+
+
+_READING_FAILED = (
+    OSError,
+    ValueError,
+    LookupError,
+    TypeError,
+    pl.exceptions.PolarsError,
+    pl.exceptions.PanicException,
+)
+
+
+@contextlib.contextmanager
+def _intact(path: Path) -> Iterator[None]:
+    """Whatever goes wrong while a file of the workspace is read and understood within, as damage to that file."""
+    try:
+        yield
+    except _READING_FAILED as error:
+        why = (str(error).splitlines() or [type(error).__name__])[0][:200]
+        raise WorkspaceError(f"{path} is damaged ({why}). Restore it from a backup, or make it again.") from error
+
+
+def _read_parquet(path: Path, rows: int | None = None) -> pl.DataFrame:
+    """A table of the workspace, or its first rows. Raises WorkspaceError when it is damaged."""
+    with _intact(path):
+        return pl.read_parquet(path, n_rows=rows, glob=False)
+
+
 @dataclass(frozen=True)
 class Run(Artefact):
     """One model's predictions on the workspace, with how they were made."""
@@ -64,12 +131,17 @@ class Run(Artefact):
     @cached_property
     def predictions(self) -> Predictions:
         """Ranked classes and scores of each item that the run covers."""
-        return Predictions.from_frame(pl.read_parquet(self.folder / "topk.parquet"), self.manifest["score_kind"])
+        path = self.folder / "topk.parquet"
+        with _intact(path):
+            return Predictions.from_frame(_read_parquet(path), self.manifest["score_kind"])
 
     def scores(self) -> NDArray[np.float16] | None:
         """Dense scores, (n, C) in the rows of `predictions.items`, memory-mapped; None where not stored."""
         path = self.file("scores.f16.npy")
-        return None if path is None else np.load(path, mmap_mode="r", allow_pickle=False)
+        if path is None:
+            return None
+        with _intact(path):
+            return np.load(path, mmap_mode="r", allow_pickle=False)
 
 
 @dataclass(frozen=True)
@@ -79,12 +151,13 @@ class Space(Artefact):
     @cached_property
     def items(self) -> NDArray[np.uint32]:
         """Item number of each vector, (n,)."""
-        return np.load(self.folder / "items.npy", allow_pickle=False)
+        with _intact(self.folder / "items.npy"):
+            return np.load(self.folder / "items.npy", allow_pickle=False)
 
     def frame(self, name: str) -> pl.DataFrame | None:
         """A table of this space (`projection`, `clusters`, `members`), None where that step was not run."""
         path = self.file(f"{name}.parquet")
-        return None if path is None else pl.read_parquet(path)
+        return None if path is None else _read_parquet(path)
 
 
 class Workspace:
@@ -94,11 +167,12 @@ class Workspace:
         self.path = path
         self.uuid: str = config["uuid"]
         self.name: str = config["name"]
-        self._current = _current_versions(path)
-        self._damaged: dict[str, str] = {}
+        self._current, self._damaged = _current_versions(path)
         self.version = _digest({"uuid": self.uuid, **self._current})
         """Tells workspaces and their states apart: changes whenever anything is published."""
         dataset = self._open(Artefact, DATASET, "dataset")
+        if DATASET in self._damaged:
+            raise WorkspaceError(self._damaged[DATASET])
         if dataset is None:
             raise WorkspaceError(f"{path} has no items yet: its creation did not finish. Run `errata create` again.")
         self.dataset: Artefact = dataset
@@ -112,15 +186,20 @@ class Workspace:
 
     def reopened(self) -> "Workspace":
         """This snapshot while nothing was published since, else a new one."""
-        return self if _current_versions(self.path) == self._current else Workspace.open(self.path)
+        return self if _current_versions(self.path)[0] == self._current else Workspace.open(self.path)
 
     def _open(self, kind_of: type[A], home: str, kind: str) -> A | None:
         version = self._current.get(home)
-        found = open_artefact(self.path / home, kind, version) if version else None
-        return None if found is None else kind_of(found.folder, found.manifest)
+        found = open_artefact(self.path / home, kind, version, _MANIFESTS[kind]) if version else None
+        if found is None:
+            return None
+        for name in found.manifest["files"]:
+            if name.endswith(".parquet"):
+                _read_parquet(found.folder / name, rows=0)  # the table's own list of contents, which tells most damage
+        return kind_of(found.folder, found.manifest)
 
     def _open_all(self, kind_of: type[A], folder: str, kind: str) -> list[A]:
-        """Every artefact of a kind; a damaged one is left out and listed among the problems."""
+        """Every artefact of a kind; a damaged one is left out, and listed in `damaged` and the problems."""
         found = []
         for home in self._current:
             if home.startswith(f"{folder}/"):
@@ -129,6 +208,12 @@ class Workspace:
                 except WorkspaceError as error:
                     self._damaged[home] = str(error)
         return [artefact for artefact in found if artefact is not None]
+
+    @property
+    def damaged(self) -> dict[str, str]:
+        """The label sets, runs and spaces that cannot be opened: why, by folder (`runs/SLUG`)."""
+        self.label_set_names(), self.run_names(), self.space_names()  # opens them
+        return dict(self._damaged)
 
     # ---- the dataset
 
@@ -144,12 +229,16 @@ class Workspace:
 
     @property
     def fingerprints(self) -> dict[str, str]:
-        """Hashes of keys, images and classes, which other artefacts name as what they were made from."""
-        return dict(self.dataset.manifest["fingerprints"])
+        """Hashes of keys, images, labels and classes, which other artefacts name as what they were made from.
+
+        One that an earlier version of Errata did not store is "", which no artefact was made from.
+        """
+        stored: dict[str, str] = self.dataset.manifest["fingerprints"]
+        return {name: stored.get(name, "") for name in _WHAT_CHANGED}
 
     @cached_property
     def _items(self) -> pl.DataFrame:
-        return pl.read_parquet(self.dataset.folder / "items.parquet")
+        return _read_parquet(self.dataset.folder / "items.parquet")
 
     def items(self) -> pl.DataFrame:
         """One row an item, row number = item number; see analysis.items.SCHEMA. Tombstones have `missing`."""
@@ -157,8 +246,9 @@ class Workspace:
 
     @cached_property
     def _classes(self) -> ClassList:
-        name = self.dataset.manifest["class_list"]
-        return ClassList(name, pl.read_parquet(self.dataset.folder / "classes.parquet"))
+        path = self.dataset.folder / "classes.parquet"
+        with _intact(path):
+            return ClassList(self.dataset.manifest["class_list"], _read_parquet(path))
 
     def classes(self) -> ClassList:
         return self._classes
@@ -168,18 +258,17 @@ class Workspace:
         columns = pl.Schema({"key": pl.String(), "item": pl.UInt32(), "stage": pl.String(), "reason": pl.String()})
         broken = self.items().filter(pl.col("problem").is_not_null() & ~pl.col("missing"))
         found = [
-            pl.read_parquet(self.dataset.folder / "problems.parquet").select(
+            _read_parquet(self.dataset.folder / "problems.parquet").select(
                 "key", pl.lit(None, pl.UInt32).alias("item"), stage=pl.lit("reading"), reason="reason"
             ),
             broken.select("key", "item", stage=pl.lit("reading"), reason="problem"),
         ]
-        self.label_set_names(), self.space_names()  # opened, so that damaged ones are known
         for run in self.runs():
             if path := run.file("problems.parquet"):
-                failed = pl.read_parquet(path).join(self.items().select("item", "key"), on="item", how="left")
+                failed = _read_parquet(path).join(self.items().select("item", "key"), on="item", how="left")
                 found.append(failed.select("key", "item", stage=pl.lit(f"run {run.name}"), reason="reason"))
-        if self._damaged:
-            homes, reasons = list(self._damaged), list(self._damaged.values())
+        if damaged := self.damaged:
+            homes, reasons = list(damaged), list(damaged.values())
             found.append(
                 pl.DataFrame({"key": homes, "reason": reasons}).select(
                     "key", pl.lit(None, pl.UInt32).alias("item"), stage=pl.lit("opening"), reason="reason"
@@ -214,18 +303,16 @@ class Workspace:
             return original(self.original_labels)
         artefact = self.label_artefact(name)
         gone = self.items().filter(pl.col("missing")).select("item")
-        return LabelSet(
-            name,
-            labels=pl.read_parquet(artefact.folder / "labels.parquet").join(
-                gone, on="item", how="anti", maintain_order="left"
-            ),
-            items=pl.read_parquet(artefact.folder / "items.parquet").join(
-                gone, on="item", how="anti", maintain_order="left"
-            ),
-            absent=artefact.manifest["absent"],
-            note=artefact.manifest["note"],
-            conflicts=artefact.manifest["conflicts"],
-        )
+        known, said = artefact.folder / "items.parquet", artefact.folder / "labels.parquet"
+        with _intact(said):
+            return LabelSet(
+                name,
+                labels=_read_parquet(said).join(gone, on="item", how="anti", maintain_order="left"),
+                items=_read_parquet(known).join(gone, on="item", how="anti", maintain_order="left"),
+                absent=artefact.manifest["absent"],
+                note=artefact.manifest["note"],
+                conflicts=artefact.manifest["conflicts"],
+            )
 
     def label_artefact(self, name: str) -> Artefact:
         """The published version of a label set other than `original`, which is the items' own column."""
@@ -390,7 +477,7 @@ class Workspace:
                 "space",
                 name=name,
                 inputs=self._inputs("images"),
-                details=details,
+                details={"steps": {}, **details},
                 check=check,
             )
         return Space(published.folder, published.manifest)
@@ -400,18 +487,21 @@ class Workspace:
 
 
 def is_workspace(path: Path) -> bool:
-    """Whether the folder holds a workspace of any format."""
-    return (path / CONFIG).is_file()
+    """Whether the folder holds a workspace of any format. Raises ErrataError for a path that cannot be."""
+    with explaining(path):
+        return (path / CONFIG).is_file()
 
 
 def read_config(path: Path) -> dict[str, Any]:
     """The workspace's errata.toml. Raises WorkspaceError when there is none, or it is damaged or newer."""
     try:
-        config = tomllib.loads((path / CONFIG).read_text())
+        config = tomllib.loads((path / CONFIG).read_bytes().decode())
     except (FileNotFoundError, NotADirectoryError) as error:
         what = "is not a workspace (it has no errata.toml)" if path.exists() else "does not exist"
         raise WorkspaceError(f"{path} {what}. Make one with `errata create {path.name} --images DIR`.") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except OSError as error:
+        raise explained(error, path / CONFIG) or error from error
+    except (ValueError, RecursionError) as error:
         raise WorkspaceError(f"{path / CONFIG} cannot be read: {error}. Restore it from a backup.") from error
     if isinstance(config.get("format"), int) and config["format"] > FORMAT:
         raise WorkspaceError(
@@ -429,7 +519,7 @@ def sweep_workspace(path: str | Path) -> list[Path]:
     workspace = Workspace.open(path)
     removed = [folder for home in _homes(workspace.path) for folder in sweep(home)]
     for folder in workspace.partial.glob("*/"):
-        with contextlib.suppress(Timeout), FileLock(f"{folder}.lock", timeout=0):
+        with explaining(folder), contextlib.suppress(Timeout), FileLock(f"{folder}.lock", timeout=0):
             shutil.rmtree(folder)
             removed.append(folder)
     return removed
@@ -438,14 +528,23 @@ def sweep_workspace(path: str | Path) -> list[Path]:
 def _homes(path: Path) -> list[Path]:
     """The folder of every artefact, published or not."""
     kinds = (path / folder for folder in (LABELS, RUNS, SPACES))
-    named = [entry for kind in kinds if kind.is_dir() for entry in sorted(kind.iterdir()) if entry.is_dir()]
+    with explaining(path):
+        named = [entry for kind in kinds if kind.is_dir() for entry in sorted(kind.iterdir()) if entry.is_dir()]
     return [path / DATASET, *named]
 
 
-def _current_versions(path: Path) -> dict[str, str]:
-    """The current version of every artefact by its home, relative to the workspace."""
-    found = {home.relative_to(path).as_posix(): current_version(home) for home in _homes(path)}
-    return {home: version for home, version in found.items() if version is not None}
+def _current_versions(path: Path) -> tuple[dict[str, str], dict[str, str]]:
+    """The current version of every artefact by its home, relative to the workspace; and why of those that lack it."""
+    found: dict[str, str] = {}
+    damaged: dict[str, str] = {}
+    for folder in _homes(path):
+        home = folder.relative_to(path).as_posix()
+        try:
+            if version := current_version(folder):
+                found[home] = version
+        except WorkspaceError as error:
+            damaged[home] = str(error)
+    return found, damaged
 
 
 def _digest(versions: Mapping[str, str]) -> str:

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from enum import Enum, StrEnum
 from pathlib import Path
 
-from itsdangerous import BadSignature, URLSafeSerializer
+from itsdangerous import BadData, URLSafeSerializer
 
 from analysis.errors import ErrataError
 
@@ -184,10 +184,14 @@ def _signer(purpose: str) -> URLSafeSerializer:
 def _read(purpose: str, signed: str | None, over: str) -> Grant:
     if not signed:
         raise Denied("Open this from a page of the app.", 401)
+    strange = Denied("This key was not made by this server; reload the page.", 401)
     try:
-        person_id, workspaces, expires = _signer(purpose).loads(signed)
-    except (BadSignature, ValueError, TypeError) as error:
-        raise Denied("This key was not made by this server; reload the page.", 401) from error
-    if time.time() >= expires:
-        raise Denied(over, 401)
-    return Grant(person_id, tuple(workspaces), expires)
+        said = _signer(purpose).loads(signed)
+    except (BadData, ValueError) as error:
+        raise strange from error
+    match said:
+        case [str(person_id), [*workspaces], int() | float() as expires] if all(isinstance(w, str) for w in workspaces):
+            if not time.time() < expires:
+                raise Denied(over, 401)
+            return Grant(person_id, tuple(workspaces), expires)
+    raise strange

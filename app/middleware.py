@@ -56,7 +56,10 @@ class HostGuard:
             return
         headers = Headers(scope=scope)
         reason = ""
-        if not self._ours(hostname(headers.get("host", ""))):
+        status = 403
+        if not scope["path"].startswith("/"):
+            status, reason = 400, "This is no address: it does not begin with a slash."
+        elif not self._ours(hostname(headers.get("host", ""))):
             reason = "This server does not answer to that name. Add it to ERRATA_ALLOWED_HOSTS if it should."
         elif scope["type"] == "websocket" or scope["method"] not in ("GET", "HEAD", "OPTIONS"):
             origin = headers.get("origin")
@@ -67,7 +70,7 @@ class HostGuard:
         elif scope["type"] == "websocket":
             await send({"type": "websocket.close", "code": 1008, "reason": reason})
         else:
-            await JSONResponse({"error": reason}, 403)(scope, receive, send)
+            await JSONResponse({"error": reason}, status)(scope, receive, send)
 
     def _ours(self, name: str) -> bool:
         if name in self.hosts:
@@ -156,7 +159,7 @@ class Meter:
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
-        first = scope["path"].split("/", 2)[1]
+        first = scope["path"].removeprefix("/").partition("/")[0]
         route = first if first in ("img", "data", "session", "health", "metrics") else "page"
         started = time.perf_counter()
         status = 500

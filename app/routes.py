@@ -7,6 +7,7 @@ Blocking work runs in a few threads of its own, off the event loop.
 
 import json
 import os
+import re
 import threading
 from collections.abc import Awaitable, Callable
 from functools import lru_cache, partial
@@ -52,9 +53,11 @@ class Refusal(ErrataError):
 def routes(session_seconds: float = access.SESSION_SECONDS) -> list[BaseRoute]:
     """The routes to mount beside Streamlit's own."""
     return [
-        Route("/img/{workspace}/{item:int}/{size}/{hash}", _guarded(image), methods=["GET"]),
+        Route("/img/{workspace}/{item}/{size}/{hash}", _guarded(image), methods=["GET"]),
         Route("/data/{workspace}/{space}/{version}/points", _guarded(points), methods=["GET"]),
-        Route("/data/{workspace}/item/{item:int}", _guarded(item_words), methods=["GET"]),
+        Route("/data/{workspace}/item/{item}", _guarded(item_words), methods=["GET"]),
+        # Else Streamlit's page would answer, with status 200.
+        *[Route(f"/{ours}{below}", _guarded(nothing)) for ours in ("img", "data") for below in ("", "/{rest:path}")],
         Route("/session", _guarded(partial(session, seconds=session_seconds)), methods=["POST"]),
         Route("/health", health, methods=["GET"]),
         Route("/metrics", metrics, methods=["GET"]),
@@ -76,12 +79,17 @@ def points_url(workspace_id: str, space: Space) -> str:
     return f"/data/{workspace_id}/{space.slug}/{space.version}/points"
 
 
+async def nothing(request: Request) -> Response:
+    """What is below our addresses and is none of them."""
+    raise Refusal(404, "There is nothing at this address.")
+
+
 # ---- images
 
 
 async def image(request: Request) -> Response:
     """An item's picture: a WebP thumbnail, or with size `full` the image as it is."""
-    workspace_id, item = request.path_params["workspace"], request.path_params["item"]
+    workspace_id, item = request.path_params["workspace"], _item(request)
     size, content_hash = request.path_params["size"], request.path_params["hash"]
     _require(request, access.Action.VIEW, workspace_id)
     if size not in SIZES:
@@ -172,7 +180,10 @@ def _positions(version: Path, n_items: int) -> bytes:
     file = version / "projection.parquet"
     if not file.exists():
         raise Refusal(404, "This space has no projection yet.")
-    projection = pl.read_parquet(file)
+    try:
+        projection = pl.read_parquet(file, glob=False)
+    except pl.exceptions.PolarsError as error:
+        raise Refusal(404, "This map's file is damaged; build the space again.") from error
     return item_positions(projection["item"].to_numpy(), projection.select("x", "y").to_numpy(), n_items).tobytes()
 
 
@@ -187,7 +198,7 @@ def item_positions(
 
 async def item_words(request: Request) -> Response:
     """What a hovered point of a map is: {"key", "label", "hash", "problem"}, each text or null."""
-    workspace_id, item = request.path_params["workspace"], request.path_params["item"]
+    workspace_id, item = request.path_params["workspace"], _item(request)
     _require(request, access.Action.VIEW, workspace_id)
     words = await _in_thread(partial(_words, workspace_id, item))
     return JSONResponse(words, headers={"Cache-Control": "private, max-age=60"})
@@ -253,6 +264,14 @@ async def metrics(request: Request) -> Response:
 
 def _require(request: Request, action: access.Action, workspace_id: str) -> access.Person:
     return access.require_session(request.cookies.get(cookie_name()), action, workspace_id)
+
+
+def _item(request: Request) -> int:
+    """The item's number in the address."""
+    text = request.path_params["item"]
+    if not re.fullmatch("[0-9]{1,10}", text):
+        raise Refusal(404, f"There is no item {text[:20]!r}.")
+    return int(text)
 
 
 async def _in_thread(work: Callable[[], T]) -> T:

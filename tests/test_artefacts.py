@@ -1,5 +1,7 @@
 """Versions are published whole or not at all, whatever moment the writer dies at."""
 
+import errno
+import json
 import os
 import shutil
 import signal
@@ -9,13 +11,17 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
+import polars as pl
 import pytest
+from filelock import FileLock
 from hypothesis import given
 from hypothesis import strategies as st
 
 from analysis.artefacts import (
     FORMAT,
+    LONGEST_NAME,
     current_version,
     open_artefact,
     publish,
@@ -24,6 +30,7 @@ from analysis.artefacts import (
     staging,
     sweep,
     versions,
+    write_atomically,
 )
 from analysis.errors import ErrataError, InputError, LockedError, StaleInputError, WorkspaceError
 
@@ -233,7 +240,10 @@ def test_manifest_tells_what_made_it(tmp_path: Path) -> None:
     assert artefact.manifest["created"].endswith("+00:00")
 
 
-@given(st.text(min_size=1).filter(str.strip), st.text(min_size=1).filter(str.strip))
+names = st.text(st.characters(exclude_categories=["Cc", "Cs", "Zl", "Zp"]), min_size=1).filter(str.strip)
+
+
+@given(names, names)
 def test_slugs_are_safe_folder_names_and_tell_texts_apart(one: str, other: str) -> None:
     first, second = slug(one), slug(other)
     assert set(first) <= set("abcdefghijklmnopqrstuvwxyz0123456789._-")
@@ -242,6 +252,129 @@ def test_slugs_are_safe_folder_names_and_tell_texts_apart(one: str, other: str) 
     assert (first == second) == (one == other)
 
 
-def test_a_name_is_needed() -> None:
-    with pytest.raises(InputError):
-        slug("  ")
+@pytest.mark.parametrize(
+    ("name", "told"),
+    [
+        ("", "empty"),
+        ("  ", "empty"),
+        ("a\nb", "control characters"),
+        ("a\x7f", "control characters"),
+        ("a\u2028b", "line breaks"),
+        ("a\x1b[31m", "control characters"),
+        ("a\udcff", "not valid UTF-8"),
+        ("a" * (LONGEST_NAME + 1), f"{LONGEST_NAME + 1} characters"),
+    ],
+)
+def test_what_is_no_name_is_refused(name: str, told: str) -> None:
+    with pytest.raises(InputError, match=told) as refused:
+        slug(name)
+    assert str(refused.value).isprintable()
+
+
+def test_a_name_may_be_as_long_as_allowed_and_in_any_script() -> None:
+    assert len(slug("\U0001f9ff" * LONGEST_NAME)) < 100
+
+
+@pytest.mark.parametrize(
+    ("number", "told"),
+    [
+        (errno.ENOSPC, "disk is full"),
+        (errno.EDQUOT, "disk is full"),
+        (errno.EROFS, "read-only"),
+        (errno.EACCES, "No permission"),
+        (errno.ENOTDIR, "a file and no folder"),
+        (errno.ENAMETOOLONG, "shorter"),
+        (errno.EEXIST, "in the way"),
+        (errno.ENOENT, "cannot be made"),
+        (errno.EIO, "Input/output error"),
+    ],
+)
+@pytest.mark.parametrize("place", ["mkdir", "lock", "write", "polars"])
+def test_whatever_the_file_system_refuses_is_said(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int, told: str, place: str
+) -> None:
+    put(tmp_path, "old")
+
+    def refuse(*args: object, **kwargs: object) -> None:
+        raise OSError(number, os.strerror(number), str(tmp_path / "x"))
+
+    def act() -> None:
+        with staging(tmp_path):
+            if place == "polars":
+                raise pl.exceptions.ComputeError(f"{os.strerror(number)} (os error {number})")
+            write_atomically(tmp_path / "file", b"data")
+
+    owner: Any = {"mkdir": Path, "lock": FileLock, "write": os, "polars": Path}[place]
+    with monkeypatch.context() as patch:
+        if place != "polars":
+            patch.setattr(owner, {"mkdir": "mkdir", "lock": "acquire", "write": "fsync"}[place], refuse)
+        with pytest.raises(ErrataError, match=told) as raised:
+            act()
+    assert str(tmp_path) in str(raised.value)
+    assert held(tmp_path) == "old"
+
+
+def test_paths_that_cannot_be_are_said(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    (tmp_path / "dangling").symlink_to(tmp_path / "nothing")
+    for path, told in (
+        (tmp_path / "file" / "home", "a file and no folder"),
+        (tmp_path / "dangling", "link to nothing"),
+        (tmp_path / ("long" * 100), "shorter"),
+        (Path("/proc/errata"), "cannot be made"),
+    ):
+        with pytest.raises(ErrataError, match=told):
+            put(path, "text")
+        with pytest.raises(ErrataError, match=told), publishing(path):
+            pass
+
+
+def test_other_errors_are_left_as_they_are(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="my own"), staging(tmp_path):
+        raise ValueError("my own")
+    with pytest.raises(pl.exceptions.ColumnNotFoundError), staging(tmp_path):
+        pl.DataFrame({"a": [1]})["b"]
+
+
+@pytest.mark.parametrize("content", [b"\xff\xfe", b"", b"../elsewhere", b"0001-abc", b"folder"])
+def test_a_damaged_pointer_is_named_and_publishing_mends_it(tmp_path: Path, content: bytes) -> None:
+    version = put(tmp_path, "old")
+    (tmp_path / "current").unlink()
+    if content == b"folder":
+        (tmp_path / "current").mkdir()
+    else:
+        (tmp_path / "current").write_bytes(content)
+    with pytest.raises(WorkspaceError, match=f"current should hold.*{version}"):
+        current_version(tmp_path)
+    if content != b"folder":
+        put(tmp_path, "new")
+        assert held(tmp_path) == "new"
+
+
+def test_a_file_named_like_a_version_is_none(tmp_path: Path) -> None:
+    put(tmp_path, "one")
+    (tmp_path / "0007-0123abcd").write_text("stray")
+    put(tmp_path, "two")
+    sweep(tmp_path)
+    assert held(tmp_path) == "two"
+    assert [path.name for path in versions(tmp_path)] == [current_version(tmp_path)]
+    assert (tmp_path / "0007-0123abcd").is_file()
+
+
+@pytest.mark.parametrize("lost", ["format", "name", "created", "inputs", "files"])
+def test_a_manifest_without_a_key_is_damage(tmp_path: Path, lost: str) -> None:
+    manifest = tmp_path / put(tmp_path, "text") / "thing.json"
+    whole = json.loads(manifest.read_text())
+    manifest.write_text(json.dumps({key: value for key, value in whole.items() if key != lost}))
+    with pytest.raises(WorkspaceError, match=rf"thing\.json: .*{lost}"):
+        open_artefact(tmp_path, "thing")
+
+
+@pytest.mark.parametrize(
+    "content",
+    ["[]", "3", "null", "", "\0\0\0", "[" * 100_000, '{"format": 1}', '{"format": "1"}', '{"format": 1, "files": []}'],
+)
+def test_a_manifest_that_is_something_else_is_damage(tmp_path: Path, content: str) -> None:
+    (tmp_path / put(tmp_path, "text") / "thing.json").write_text(content)
+    with pytest.raises(WorkspaceError, match="damaged"):
+        open_artefact(tmp_path, "thing")

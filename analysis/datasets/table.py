@@ -11,7 +11,15 @@ from analysis.datasets import DatasetOptions, Listing, open_root, problems_frame
 from analysis.datasets.scan import Files
 from analysis.errors import InputError
 from analysis.items import RESERVED
-from analysis.labels.classes import ClassList, class_list, class_list_of
+from analysis.labels.classes import (
+    ClassList,
+    as_text,
+    class_list,
+    class_list_of,
+    other_encoding,
+    require_file,
+    why_unreadable,
+)
 from analysis.progress import Progress, silent
 
 KEY_COLUMNS = ("filename", "file_name", "file", "filepath", "path", "key", "image", "imageid", "image_id", "id")
@@ -79,21 +87,26 @@ def read_frame(path: Path, *, text: Sequence[str] = ()) -> pl.DataFrame:
 def _load(path: Path, *, text: Sequence[str], header_only: bool) -> pl.DataFrame:
     rows = 0 if header_only else None
     suffix = path.suffix.lower()
+    require_file(path, "table")
+    # A path is a path: without `glob`, polars would take `t[1].csv` for a pattern.
     try:
         if suffix == ".parquet":
-            return pl.read_parquet(path, n_rows=rows)
+            return pl.read_parquet(path, n_rows=rows, glob=False)
         if suffix in (".csv", ".tsv"):
-            return pl.read_csv(
+            frame = pl.read_csv(
                 path,
                 n_rows=rows,
                 separator="\t" if suffix == ".tsv" else ",",
                 schema_overrides=dict.fromkeys(text, pl.String()),
                 infer_schema_length=None,
+                glob=False,
             )
-    except FileNotFoundError as error:
-        raise InputError(f"There is no table {path}. Check the path.") from error
-    except (OSError, pl.exceptions.PolarsError) as error:
-        raise InputError(f"The table {path} cannot be read: {error}") from error
+            # In a header, unlike in the rows, polars puts a mark in place of what it cannot decode.
+            if any("\ufffd" in name for name in frame.columns) and (encoding := other_encoding(path)):
+                raise InputError(f"The table {path} cannot be read: {encoding}")
+            return frame
+    except (OSError, pl.exceptions.PolarsError, pl.exceptions.PanicException) as error:
+        raise InputError(f"The table {path} cannot be read: {why_unreadable(path, error)}") from error
     raise InputError(f"{path}: a table is a .csv, .tsv or .parquet file; this is none by its suffix.")
 
 
@@ -115,7 +128,7 @@ def pick_column(columns: Sequence[str], named: str | None, usual: Sequence[str],
 
 def _keys(values: pl.Series, table: Path) -> pl.Series:
     """The keys as text, none empty or repeated."""
-    if values.dtype.is_nested() or values.dtype == pl.Binary:
+    if values.dtype.is_nested() or values.dtype in (pl.Binary, pl.Object):
         raise InputError(f"{table}: the key column {values.name!r} holds {values.dtype}, not names.")
     keys = values.cast(pl.String).alias("key")
     empty = (keys.is_null() | (keys.str.strip_chars() == "")).arg_true()
@@ -138,18 +151,17 @@ def _labels(values: pl.Series, options: DatasetOptions, where: str) -> tuple[Cla
     if values.dtype.is_nested():
         raise _several(where, f"{values.dtype} values")
     known = class_list(options.classes) if options.classes else None
-    if values.dtype == pl.String or isinstance(values.dtype, pl.Categorical | pl.Enum):
-        values = values.cast(pl.String).str.strip_chars().replace("", None)
-        accepted = {*known.ids, *known.names} if known else set()
-        listed = values.str.contains(f"^(?:{_SEVERAL.pattern})$").fill_null(False) & ~values.is_in(list(accepted))
-        if listed.any():
-            row = int(listed.arg_true()[0])
-            raise _several(f"{where}, row {row + 1}", repr(values[row]))
+    values = as_text(values, where).str.strip_chars().replace("", None)
+    accepted = {*known.ids, *known.names} if known else set()
+    listed = values.str.contains(f"^(?:{_SEVERAL.pattern})$").fill_null(False) & ~values.is_in(list(accepted))
+    if listed.any():
+        row = int(listed.arg_true()[0])
+        raise _several(f"{where}, row {row + 1}", repr(values[row]))
     if known is None:
-        found = values.drop_nulls().unique().cast(pl.String).to_list()
+        found = values.drop_nulls().unique().to_list()
         if not found:
             raise InputError(f"{where}: every label is empty. Name another column (--label).")
-        number = all(text.isascii() and text.isdigit() for text in found)
+        number = all(re.fullmatch("[0-9]{1,18}", text) for text in found)
         known = class_list_of(sorted(found, key=lambda text: (int(text) if number else 0, text)), name="labels")
     return known, known.resolve(values, where=where).alias("label")
 
@@ -188,7 +200,10 @@ def _find(keys: list[str], files: Files, root: Path, column: str) -> tuple[pl.Se
 
 
 def _has_split(frame: pl.DataFrame, key: str, label: str) -> bool:
-    return "split" in frame.columns and "split" not in (key, label) and not frame["split"].dtype.is_nested()
+    if "split" not in frame.columns or "split" in (key, label):
+        return False
+    kind = frame.schema["split"]
+    return not kind.is_nested() and kind not in (pl.Binary, pl.Object)
 
 
 def _metadata(frame: pl.DataFrame) -> pl.DataFrame:

@@ -1,6 +1,6 @@
 """Class lists: what may be predicted, keyed by index and id; names are for people and need not be unique."""
 
-import csv
+import contextlib
 import importlib.util
 import json
 import re
@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import polars as pl
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from analysis.errors import InputError
 
@@ -28,6 +29,8 @@ SCHEMA = pl.Schema(
 )
 _WNID = re.compile(r"n\d{8}")
 _INTEGER = re.compile(r"-?[0-9]{1,18}")
+_LARGEST_WHOLE = 2**53
+"""Above it a float no longer tells one whole number from the next."""
 
 
 def is_wnid(text: str) -> bool:
@@ -91,7 +94,7 @@ class ClassList:
         Raises InputError naming `where`, the row (from 1) and the first value that is unknown, ambiguous or
         out of range.
         """
-        text = _as_text(values, where)
+        text = as_text(values, where)
         found = {value: self._index_of(value) for value in text.unique().drop_nulls().to_list()}
         unknown = [value for value, index in found.items() if index is None]
         if unknown:
@@ -147,16 +150,20 @@ class ClassList:
         return f"{where}, row {row + 1}: {what}.{more} {remedy}"
 
 
-def _as_text(values: pl.Series, where: str) -> pl.Series:
-    """The values as strings; whole numbers stored as floats (a column with gaps, say) without their `.0`."""
+def as_text(values: pl.Series, where: str) -> pl.Series:
+    """Labels as strings; whole numbers stored as floats (a column with gaps, say) without their `.0`, NaN as null.
+
+    Raises InputError naming `where`, and the row (from 1) of a number that is not whole, or too large to be exact.
+    """
     dtype = values.dtype
-    if dtype.is_float():
-        numbers = values.fill_nan(None)
-        if not bool((numbers.drop_nulls() == numbers.drop_nulls().round(0)).all()):
-            row = int((numbers != numbers.round(0)).arg_true()[0])
+    if dtype.is_float() or dtype.is_decimal():
+        numbers = values.cast(pl.Float64).fill_nan(None)
+        refused = ((numbers != numbers.round(0)) | (numbers.abs() > _LARGEST_WHOLE)).fill_null(False).arg_true()
+        if len(refused):
+            row = int(refused[0])
             raise InputError(f"{where}, row {row + 1}: {values[row]} is no class; give ids, whole numbers or names.")
-        values = numbers.cast(pl.Int64, strict=False)
-    elif dtype.is_nested() or dtype.is_temporal() or dtype in (pl.Binary, pl.Boolean):
+        values = numbers.cast(pl.Int64)
+    elif dtype.is_nested() or dtype.is_temporal() or dtype in (pl.Binary, pl.Boolean, pl.Object):
         raise InputError(f"{where}: a column of type {dtype} holds no classes; give ids, indices or names.")
     return values.cast(pl.String)
 
@@ -226,10 +233,7 @@ def class_list(name_or_path: str) -> ClassList:
     """`imagenet-1k`, or the class list in a file. Raises InputError."""
     if name_or_path == IMAGENET_1K:
         return imagenet_1k()
-    path = Path(name_or_path)
-    if not path.is_file():
-        raise InputError(f"No class list {name_or_path!r}: give {IMAGENET_1K} or a CSV, Parquet, JSON or TXT file.")
-    return read_class_list(path)
+    return read_class_list(Path(name_or_path))
 
 
 def read_class_list(path: Path) -> ClassList:
@@ -245,52 +249,107 @@ def read_class_list(path: Path) -> ClassList:
     """
     readers = {".csv": _rows_of_table, ".parquet": _rows_of_table, ".json": _rows_of_json, ".txt": _rows_of_text}
     if path.suffix.lower() not in readers:
-        raise InputError(f"{path}: a class list is a CSV, Parquet, JSON or TXT file, not {path.suffix or 'this'}.")
+        raise InputError(f"No class list {str(path)!r}: give {IMAGENET_1K} or a CSV, Parquet, JSON or TXT file.")
+    require_file(path, "class list")
     try:
         rows = readers[path.suffix.lower()](path)
-    except (OSError, UnicodeDecodeError, json.JSONDecodeError, csv.Error, pl.exceptions.PolarsError) as error:
-        raise InputError(f"{path}: the class list cannot be read: {error}") from error
+    except (OSError, ValueError, RecursionError, pl.exceptions.PolarsError, pl.exceptions.PanicException) as error:
+        raise InputError(f"{path}: the class list cannot be read: {why_unreadable(path, error)}") from error
     if not rows:
         raise InputError(f"{path}: the class list is empty.")
     return _from_rows(path, rows)
 
 
-def _from_rows(path: Path, rows: list[dict[str, Any]]) -> ClassList:
+def require_file(path: Path, what: str) -> None:
+    """Raises InputError where there is no file of this path: nothing, a folder, a pipe."""
+    try:
+        there, file = path.exists(), path.is_file()
+    except (OSError, ValueError) as error:  # a name too long, a folder that may not be read
+        raise InputError(f"There is no {what} {str(path)[:300]!r} to be read: {error}") from error
+    if not there:
+        raise InputError(f"There is no {what} {str(path)!r}. Check the path.")
+    if not file:
+        raise InputError(f"{path}: a {what} is a file, and this is none (a folder or a pipe, say).")
+
+
+def other_encoding(path: Path) -> str | None:
+    """Of a file of text: which line is not UTF-8, and what to do; None where all are."""
+    with path.open("rb") as file:
+        for number, line in enumerate(file, 1):
+            try:
+                line.decode()
+            except UnicodeDecodeError:
+                return f"line {number} is not UTF-8 (another encoding, such as Latin-1). Save it as UTF-8."
+    return None
+
+
+def why_unreadable(path: Path, error: BaseException) -> str:
+    """Why a file could not be read, in words."""
+    with contextlib.suppress(OSError):
+        if path.suffix.lower() != ".parquet" and (encoding := other_encoding(path)):
+            return encoding
+    return "it is nested too deeply." if isinstance(error, RecursionError) else str(error)
+
+
+class _Row(BaseModel):
+    """One class as a file has it; columns that are no class list's are ignored."""
+
+    model_config = ConfigDict(strict=True, str_strip_whitespace=True)
+    id: str | int | None = None
+    wnid: str | int | None = None
+    class_: str | int | None = Field(None, alias="class")
+    name: str | None = None
+    index: int | None = Field(None, strict=False)
+    synonyms: list[str] | str | None = None
+    definition: str | None = None
+    parent: str | None = None
+
+
+def _from_rows(path: Path, found: list[dict[str, Any]]) -> ClassList:
     """A class list from rows with id (or wnid, class, name) and the optional columns, in the file's order."""
-    id_key = next((key for key in ("id", "wnid", "class", "name") if key in rows[0]), None)
+    id_key = next((key for key in ("id", "wnid", "class", "name") if key in found[0]), None)
     if id_key is None:
-        raise InputError(f"{path}: no column id, wnid, class or name, but {', '.join(map(str, rows[0]))}.")
-    for number, row in enumerate(rows, 1):
-        if row.get(id_key) in (None, ""):
-            raise InputError(f"{path}, row {number}: {id_key} is empty; every class needs one.")
-    if "index" in rows[0]:
+        raise InputError(f"{path}: no column id, wnid, class or name, but {', '.join(map(str, found[0]))}.")
+    rows: list[_Row] = []
+    ids: list[str] = []
+    for number, values in enumerate(found, 1):
         try:
-            rows = sorted(rows, key=lambda row: int(row["index"]))
-            numbered = [int(row["index"]) for row in rows] == list(range(len(rows)))
-        except (KeyError, TypeError, ValueError):
-            numbered = False
-        if not numbered:
+            row = _Row.model_validate(values)
+        except ValidationError as error:
+            wrong = error.errors()[0]
+            raise InputError(f"{path}, row {number}, {wrong['loc'][0]}: {wrong['msg']}.") from error
+        class_id = getattr(row, "class_" if id_key == "class" else id_key)
+        if class_id in (None, ""):
+            raise InputError(f"{path}, row {number}: {id_key} is empty; every class needs one.")
+        rows.append(row)
+        ids.append(str(class_id))
+    order = list(range(len(rows)))
+    if "index" in found[0]:
+        by_index = {row.index: place for place, row in enumerate(rows)}
+        if set(by_index) != set(order):
             raise InputError(f"{path}: the column index must hold 0 to {len(rows) - 1}, each once.")
-    named = id_key != "name" and all(row.get("name") for row in rows)
+        order = [by_index[index] for index in order]
+    rows = [rows[place] for place in order]
+    names = [row.name for row in rows if row.name]
     return make_class_list(
         path.stem,
-        [str(row[id_key]).strip() for row in rows],
-        names=[str(row["name"]).strip() for row in rows] if named else None,
-        synonyms=[_words(row["synonyms"]) for row in rows] if "synonyms" in rows[0] else None,
-        definitions=[row.get("definition") or None for row in rows] if "definition" in rows[0] else None,
-        parents=[row.get("parent") or None for row in rows] if "parent" in rows[0] else None,
+        [ids[place] for place in order],
+        names=names if id_key != "name" and len(names) == len(rows) else None,
+        synonyms=[_words(row.synonyms) for row in rows] if "synonyms" in found[0] else None,
+        definitions=[row.definition or None for row in rows] if "definition" in found[0] else None,
+        parents=[row.parent or None for row in rows] if "parent" in found[0] else None,
     )
 
 
-def _words(value: Any) -> list[str]:
+def _words(value: list[str] | str | None) -> list[str]:
     words = value.split("|") if isinstance(value, str) else value or []
-    return [str(word).strip() for word in words if str(word).strip()]
+    return [word.strip() for word in words if word.strip()]
 
 
 def _rows_of_table(path: Path) -> list[dict[str, Any]]:
     if path.suffix.lower() == ".parquet":
-        return pl.read_parquet(path).to_dicts()
-    return pl.read_csv(path, infer_schema=False).to_dicts()  # an id 007 stays 007
+        return pl.read_parquet(path, glob=False).to_dicts()
+    return pl.read_csv(path, infer_schema=False, glob=False).to_dicts()  # an id 007 stays 007
 
 
 def _rows_of_text(path: Path) -> list[dict[str, Any]]:

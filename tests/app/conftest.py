@@ -2,6 +2,7 @@
 
 import hashlib
 import shutil
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -139,3 +140,11 @@ def member(client: TestClient, workspace_id: str) -> TestClient:
     token = access.mint(access.LOCAL, [workspace_id])
     assert client.post("/session", headers={"Authorization": f"Bearer {token}"}).status_code == 204
     return client
+
+
+@pytest.fixture(autouse=True)
+def _main_module_stays() -> Iterator[None]:
+    """Streamlit's test harness puts the page in place of `__main__`, which processes that are spawned later import."""
+    before = sys.modules["__main__"]
+    yield
+    sys.modules["__main__"] = before

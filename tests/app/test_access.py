@@ -82,6 +82,25 @@ def test_one_changed_character_makes_a_session_worthless(place: int, other: str)
         access.read_session(session[:place] + other + session[place + 1 :])
 
 
+ODD = [None, 3, "text", {}, [], ["local"], ["local", ["a"]], ["local", ["a"], "later"], ["local", "a", 9e9]]
+ODD += [["local", [3], 9e9], [["local"], ["a"], 9e9], ["local", ["a"], float("nan")], ["local", ["a"], 9e9, "more"]]
+
+
+@pytest.mark.parametrize("payload", ODD)
+def test_a_genuine_signature_under_something_odd_is_refused(payload: object) -> None:
+    with pytest.raises(Denied) as token:
+        access.exchange(access._signer("token").dumps(payload))
+    with pytest.raises(Denied) as session:
+        access.read_session(access._signer("session").dumps(payload))
+    assert (token.value.status, session.value.status) == (401, 401)
+
+
+def test_a_genuine_signature_under_no_json_is_refused() -> None:
+    signer = access._signer("session").make_signer("errata.session")
+    with pytest.raises(Denied):
+        access.read_session(signer.sign(b"bm8ganNvbg").decode())
+
+
 def test_another_secret_ends_all_sessions() -> None:
     session = access.exchange(access.mint(access.LOCAL, ["a"]))
     access.use_secret(b"another secret of thirty-two bytes")

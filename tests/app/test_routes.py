@@ -2,10 +2,12 @@ import io
 import re
 from pathlib import Path
 
+import anyio
 import numpy as np
 import pytest
 from PIL import Image
 from starlette.testclient import TestClient
+from starlette.types import Message
 
 from analysis.errors import InputError, WorkspaceError
 from analysis.thumbnails import SIZES
@@ -175,6 +177,22 @@ def test_a_hovered_point_tells_its_words_as_data(member: TestClient, workspace_i
     assert member.get(f"/data/{workspace_id}/item/999").status_code == 404
 
 
+@pytest.mark.parametrize("item", ["9" * 5000, "9" * 11, "-1", "1.0", "a", "١", "%00", "1%20"])
+def test_what_is_no_items_number_is_not_found(member: TestClient, workspace_id: str, item: str) -> None:
+    for address in (f"/img/{workspace_id}/{item}/160/{'0' * 32}", f"/data/{workspace_id}/item/{item}"):
+        answer = member.get(address)
+        assert answer.status_code == 404
+        assert len(reason(answer)) < 100
+
+
+@pytest.mark.parametrize("below", ["", "/", "/a", "/a/b/c/d/e/f", "/a//b"])
+@pytest.mark.parametrize("ours", ["img", "data"])
+def test_nothing_below_our_addresses_is_a_page(member: TestClient, ours: str, below: str) -> None:
+    answer = member.get(f"/{ours}{below}")
+    assert answer.status_code == 404
+    assert reason(answer)
+
+
 # ---- the server's own
 
 
@@ -239,6 +257,29 @@ def test_the_policy_names_a_host_only_when_it_is_one() -> None:
     script_sources = next(part for part in policy.split("; ") if part.startswith("script-src"))
     assert "unsafe" not in script_sources
     assert "'sha256-" in script_sources
+
+
+@pytest.mark.parametrize("target", ["*", "", "nonsense", "?a"])
+@pytest.mark.parametrize("method", ["OPTIONS", "GET"])
+def test_a_malformed_target_is_refused(client: TestClient, target: str, method: str) -> None:
+    sent: list[Message] = []
+
+    async def receive() -> Message:
+        return {"type": "http.request", "body": b"", "more_body": False}
+
+    async def send(message: Message) -> None:
+        sent.append(message)
+
+    scope = {
+        "type": "http",
+        "method": method,
+        "path": target,
+        "query_string": b"",
+        "headers": [(b"host", b"localhost")],
+    }
+    anyio.run(client.app, scope, receive, send)
+    assert sent[0]["status"] == 400
+    assert b"error" in sent[1]["body"]
 
 
 # ---- the shelf

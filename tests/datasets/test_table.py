@@ -1,5 +1,11 @@
+import os
+import tempfile
+from pathlib import Path
+
 import polars as pl
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from analysis.datasets import DatasetOptions, read
 from analysis.errors import InputError
@@ -203,3 +209,81 @@ def test_hostile_cells_are_data(tmp_path):
     assert listing.records["key"].to_list() == names
     assert listing.records["note"].to_list() == names
     assert listing.classes.ids == sorted(names)
+
+
+numbers = st.lists(st.integers(0, 2**53) | st.integers(0, 20) | st.none(), min_size=1, max_size=12)
+
+
+@given(
+    numbers.filter(lambda values: any(value is not None for value in values)), st.sampled_from(["int", "float", "text"])
+)
+def test_each_row_keeps_its_label_whatever_type_holds_it(values, held):
+    made = {"int": lambda value: value, "float": float, "text": str}[held]
+    labels = [None if value is None else made(value) for value in values]
+    with tempfile.TemporaryDirectory() as folder:
+        table = Path(folder) / "t.parquet"
+        pl.DataFrame({"key": [str(row) for row in range(len(labels))], "label": labels}).write_parquet(table)
+        listing = read(DatasetOptions(table=table))
+    ids = listing.classes.ids
+    assert [None if label is None else ids[label] for label in listing.records["label"]] == [
+        None if value is None else str(value) for value in values
+    ]
+    assert ids == sorted(ids, key=int)
+
+
+def test_whole_numbers_with_a_gap_are_the_classes_they_say(tmp_path):
+    labels = [*map(float, range(11)), float("nan"), None]
+    frame = pl.DataFrame({"key": [str(row) for row in range(13)], "label": labels})
+    frame.write_parquet(tmp_path / "t.parquet")
+    for classes in (None, "imagenet-1k"):
+        listing = read(DatasetOptions(table=tmp_path / "t.parquet", classes=classes))
+        assert listing.records["label"].to_list() == [*range(11), None, None]
+    assert read(DatasetOptions(table=tmp_path / "t.parquet")).classes.ids == [str(number) for number in range(11)]
+
+
+@pytest.mark.parametrize("value", [2.5, float("inf"), 1e300, -1e300, 2.0**53 + 2])
+@pytest.mark.parametrize("classes", [None, "imagenet-1k"])
+def test_a_number_that_is_no_class_is_refused_by_row(tmp_path, value, classes):
+    pl.DataFrame({"key": ["a", "b", "c"], "label": [1.0, None, value]}).write_parquet(tmp_path / "t.parquet")
+    told = refusal(table=tmp_path / "t.parquet", classes=classes)
+    assert "t.parquet, column label, row 3" in told
+    assert str(value) in told
+
+
+def test_digits_without_end_are_text(tmp_path):
+    table = write(tmp_path, f"key,label\na,{'9' * 5000}\nb,1\n")
+    assert read(DatasetOptions(table=table)).classes.ids == ["1", "9" * 5000]
+
+
+@pytest.mark.parametrize("suffix", ["csv", "parquet"])
+def test_a_path_is_no_pattern(tmp_path, suffix):
+    for name, key in (("t1", "wrong"), ("t[1]", "right")):
+        frame = pl.DataFrame({"key": [key], "label": ["x"]})
+        getattr(frame, f"write_{suffix}")(tmp_path / f"{name}.{suffix}")
+    assert read(DatasetOptions(table=tmp_path / f"t[1].{suffix}")).records["key"].to_list() == ["right"]
+    assert "no table" in refusal(table=tmp_path / f"t*.{suffix}")
+
+
+@pytest.mark.parametrize("suffix", ["csv", "parquet"])
+def test_a_table_is_a_file(tmp_path, suffix):
+    (tmp_path / f"folder.{suffix}").mkdir()
+    os.mkfifo(tmp_path / f"pipe.{suffix}")
+    for name in ("folder", "pipe"):
+        assert "this is none" in refusal(table=tmp_path / f"{name}.{suffix}")
+    assert "no table" in refusal(table=tmp_path / f"{'long' * 100}.{suffix}")
+    assert "no table" in refusal(table=tmp_path / f"nul\0.{suffix}")
+
+
+def test_a_split_of_bytes_is_no_split(tmp_path):
+    frame = pl.DataFrame({"key": ["a"], "label": ["x"], "split": [b"\xff"]})
+    frame.write_parquet(tmp_path / "t.parquet")
+    assert read(DatasetOptions(table=tmp_path / "t.parquet")).records.row(0) == ("a", None, 0, None)
+
+
+def test_another_encoding_is_named_with_its_line(tmp_path):
+    (tmp_path / "latin.csv").write_bytes(b"key,label\na,1\ncaf\xe9,1\n")
+    told = refusal(table=tmp_path / "latin.csv")
+    assert "line 3 is not UTF-8" in told
+    assert "Save it as UTF-8" in told
+    (tmp_path / "wide.csv").write_bytes("key,label\na,1\n".encode("utf-16"))
+    assert "line 1 is not UTF-8" in refusal(table=tmp_path / "wide.csv", key="key", label="label")

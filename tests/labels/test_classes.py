@@ -1,6 +1,8 @@
 import json
+import os
 import subprocess
 import sys
+from decimal import Decimal
 
 import polars as pl
 import pytest
@@ -57,7 +59,8 @@ def test_resolve_takes_ids_indices_and_unique_names_and_keeps_null():
     classes = imagenet_1k()
     assert resolve(classes, ["n01440764", "1", "great white shark", None, " 999 "]) == [0, 1, 2, None, 999]
     assert resolve(classes, [0, None, 999]) == [0, None, 999]
-    assert resolve(classes, [0.0, None, 5.0]) == [0, None, 5]
+    assert resolve(classes, [0.0, None, float("nan"), 5.0]) == [0, None, None, 5]
+    assert resolve(classes, [Decimal("2.00"), None]) == [2, None]
     assert resolve(classes, ["n01440764"], dtype=pl.Categorical) == [0]
     assert classes.resolve(pl.Series("x", [], dtype=pl.String), where="").dtype == pl.UInt32
 
@@ -70,6 +73,8 @@ def test_resolve_takes_ids_indices_and_unique_names_and_keeps_null():
         ([1000], ["row 1", "1000", "out of range", "1,000 classes"]),
         (["0", "0", "-1"], ["row 3", "-1", "out of range"]),
         ([0.5], ["row 1", "0.5"]),
+        ([1.0, float("nan"), float("inf")], ["row 3", "inf"]),
+        ([1.0, 1e300], ["row 2", "1e+300"]),
         ([[1]], ["List"]),
         (["![x](http://a/b)", "other"], ["row 1", "'![x](http://a/b)'", "1 more row"]),
     ],
@@ -162,6 +167,22 @@ def test_a_parquet_class_list_keeps_all_columns(tmp_path):
         ("a.json", "{", "cannot be read"),
         ("a.json", "3", "expected a list"),
         ("a.json", '[{"id": "a"}, {"name": "b"}]', "row 2"),
+        ("a.json", '[{"id": "a", "name": 5}]', "row 1, name"),
+        ("a.json", '[{"id": "a"}, {"id": "b", "definition": ["x"]}]', "row 2, definition"),
+        ("a.json", '[{"id": "a", "synonyms": 5}]', "row 1, synonyms"),
+        ("a.json", '[{"id": "a", "synonyms": [5]}]', "row 1, synonyms"),
+        ("a.json", '[{"id": 1.5}]', "row 1, id"),
+        ("a.json", '[{"id": "a", "index": Infinity}]', "row 1, index"),
+        ("a.json", '[{"id": "a", "index": 0.5}]', "row 1, index"),
+        ("a.json", '[{"id": "a", "index": null}]', "0 to 0"),
+        ("a.json", '[{"id": "a", "index": 0}, {"id": "b", "index": 0}]', "0 to 1"),
+        ("a.json", '{"0": [["a"], "b"]}', "row 1, id"),
+        ("a.json", f'[{{"id": "a", "index": {"9" * 5000}}}]', "cannot be read"),
+        ("a.json", f'{{"{"9" * 5000}": "a"}}', "row 1, index"),
+        ("a.json", "[" * 100_000, "nested too deeply"),
+        ("a.json", '["\\ud800"]', "row 1, id"),
+        ("a.json", '[{"id": "a", "definition": "\\udfff"}]', "row 1, definition"),
+        ("a.csv", b"id\na\ncaf\xe9\n", "line 3 is not UTF-8"),
         ("a.yaml", "x", ".yaml"),
     ],
 )
@@ -176,3 +197,24 @@ def test_unusable_class_lists_say_why(tmp_path, file, content, told):
 def test_an_unknown_class_list_says_what_may_be_given():
     with pytest.raises(InputError, match="imagenet-1k or a CSV"):
         class_list("imagenet-2k")
+
+
+def test_a_class_list_is_the_file_of_that_path_and_nothing_else(tmp_path):
+    (tmp_path / "c1.csv").write_text("id\nwrong\n")
+    (tmp_path / "c[1].csv").write_text("id\nright\n")
+    assert class_list(str(tmp_path / "c[1].csv")).ids == ["right"]
+    (tmp_path / "folder.csv").mkdir()
+    os.mkfifo(tmp_path / "pipe.txt")
+    for name, told in (
+        ("folder.csv", "this is none"),
+        ("pipe.txt", "this is none"),
+        ("c*.csv", "no class list"),
+        (f"{'long' * 100}.txt", "no class list"),
+    ):
+        with pytest.raises(InputError, match=told):
+            read_class_list(tmp_path / name)
+
+
+def test_numbers_as_ids_stay_ids(tmp_path):
+    pl.DataFrame({"id": [7, 8], "index": [1.0, 0.0]}).write_parquet(tmp_path / "n.parquet")
+    assert read_class_list(tmp_path / "n.parquet").ids == ["8", "7"]
