@@ -174,9 +174,7 @@ def report(
     elif as_csv:
         print(rows.write_csv(), end="")
     else:
-        print(reports.markdown(rows) if as_markdown else reports.table(rows))
-    for home, reason in opened.damaged.items():
-        say(f"{home} could not be opened: {reason}")
+        print(reports.markdown(rows) if as_markdown else reports.table(rows, opened.damaged))
     for run in opened.runs():
         if reason := opened.stale(run):
             say(f"{run.name} is stale: {reason}.")
@@ -226,9 +224,10 @@ def compare(
         print(json.dumps(found, allow_nan=False))
         return
     for name, value in found.items():
+        shown = "–" if value is None else value
         if isinstance(value, dict):
-            value = " ".join(f"{key} {part:+.4f}" for key, part in value.items() if part is not None)
-        print(f"{name:24}{value if value is not None else '–'}")
+            shown = " ".join(f"{key} {part:+.4f}" for key, part in value.items() if part is not None)
+        print(f"{name:24}{shown}")
 
 
 @app.command()

@@ -133,7 +133,8 @@ def _runs(
         runs = {name: on_items(run, items) for name, run in runs.items()}
     if options.common_items == "own":
         return runs
-    common = common_items(runs)
+    # A run of no item at all would leave none to the others.
+    common = common_items({name: run for name, run in runs.items() if len(run.items)})
     if options.common_items == "all":
         for labels in label_sets:
             common = common[labels.scored(common)]
@@ -319,10 +320,17 @@ def coverage(
 # ---- as text
 
 
-def table(rows: pl.DataFrame) -> str:
-    """The report as text for a terminal: percent with one decimal and half the interval's width."""
+def table(rows: pl.DataFrame, damaged: Mapping[str, str] | None = None) -> str:
+    """The report as text for a terminal: percent with one decimal and half the interval's width.
+
+    `damaged` (Workspace.damaged) are artefacts that could not be opened, and why; they are named below.
+    """
+    lost = [f"{home} could not be opened: {reason}" for home, reason in (damaged or {}).items()]
     if rows.is_empty():
-        return "Nothing to report: no runs. Add one with `errata evaluate` or `errata runs import`."
+        missing = "no run could be opened" if lost else "no runs"
+        return "\n".join(
+            [f"Nothing to report: {missing}. Add one with `errata evaluate` or `errata runs import`.", *lost]
+        )
     head, lines = _cells(rows)
     widths = [max(len(line[column]) for line in [head, *lines]) for column in range(len(head))]
     text = [
@@ -332,7 +340,7 @@ def table(rows: pl.DataFrame) -> str:
         ).rstrip()
         for line in [head, *lines]
     ]
-    return "\n".join([*text, NOTE])
+    return "\n".join([*text, NOTE, *lost])
 
 
 def markdown(rows: pl.DataFrame) -> str:

@@ -30,7 +30,7 @@ def test_a_table_with_keys_becomes_a_run_whatever_its_order(workspace: Workspace
     assert opened.run_names() == ["<b>mine</b>"]
     assert opened.run("<b>mine</b>").predictions.classes[:, 0].tolist() == [1, 1, 2, 0]
     assert (run.manifest["source"], run.manifest["seen_in_training"], run.manifest["n"]) == ("import", "yes", 4)
-    assert run.manifest["n_classes"] == 3
+    assert run.manifest["competing"] == "all"
     assert opened.stale(run) is None
 
 

@@ -11,7 +11,7 @@ from analysis.create import create
 from analysis.datasets import DatasetOptions
 from analysis.items import LENS_COLUMNS
 from analysis.lens import Lens
-from analysis.outcomes import OUTCOME_NAMES, RIGHT
+from analysis.outcomes import OUTCOME_NAMES
 from analysis.slices import Slice
 from analysis.workspace import Workspace
 from tests.test_create import write_table
@@ -35,7 +35,7 @@ def test_a_row_for_each_item_with_the_outcome_under_the_label_set(made: Workspac
             scored = frame.filter(pl.col("outcome").cast(pl.String).is_in(OUTCOME_NAMES[1:]))
             estimate = metrics.accuracy(made.run(run).predictions, made.labels(labels))
             assert scored.height == estimate.n
-            right = scored.filter(pl.col("outcome").cast(pl.String).is_in(RIGHT))
+            right = scored.filter("right")
             assert right.height / scored.height == pytest.approx(estimate.value)
             assert right["right"].all()
             assert scored["confidence"].is_between(0, 1).all()

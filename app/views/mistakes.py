@@ -12,7 +12,7 @@ from analysis.slices import Condition
 from app import state
 from app.components.rows import ClassExamples, MistakeRow, mistake_rows
 from app.frame import Frame, narrow, rows_of, tiles, widen
-from app.outcome_words import because
+from app.outcome_words import WORDS, because
 from app.text import count, md_escape, percent, plural
 
 PAGE_SIZE = 20

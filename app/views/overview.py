@@ -171,11 +171,16 @@ def _report_table(rows: pl.DataFrame, workspace: Workspace) -> pl.DataFrame:
             "%": "–" if row["value"] is None else percent_text(row["value"], row["low"], row["high"]),
             "n": row["n"],
             "unjudged": row["n_unjudged"],
-            "bounds": f"{100 * row['bound_low']:.1f} to {100 * row['bound_high']:.1f}" if row["n_unjudged"] else None,
+            "bounds": bounds(row["bound_low"], row["bound_high"]) if row["n_unjudged"] else None,
         }
         for row in rows.iter_rows(named=True)
     ]
     return pl.DataFrame(shown, schema_overrides={"k": pl.UInt32, "unjudged": pl.UInt32, "bounds": pl.String})
+
+
+def bounds(low: float | None, high: float | None) -> str | None:
+    """What a number would be if all unjudged predictions were wrong, and if all were right, in percent."""
+    return None if low is None or high is None else f"{100 * low:.1f} to {100 * high:.1f}"
 
 
 def _label_sets(workspace: Workspace) -> None:

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from pathlib import Path
 
+import polars as pl
 import pytest
 from playwright.sync_api import Page, expect
 
@@ -46,10 +47,10 @@ def test_browse_filter_open_similar_reload(visit: Callable[..., Visit], demo: Pa
     window = visit()
     page = window.open("/browse?run=efficientnet-lite%3A2&labels=truth")
     rows = frame(Workspace.open(demo), Lens("efficientnet-lite:2", "truth"))
-    mistakes = rows.filter(outcome="mistake")
+    mistakes = rows.filter(~pl.col("right"))
     # Filter: by typing into the slice line.
     page.get_by_label("Slice").click()
-    page.keyboard.type("outcome=mistake")
+    page.keyboard.type("right=false")
     page.keyboard.press("Enter")
     page.keyboard.press("Escape")
     expect(page.get_by_text(f"{mistakes.height} of {SCENES} items")).to_be_visible()
