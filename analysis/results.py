@@ -98,10 +98,12 @@ def suspected_errors(
     original = workspace.original_labels
     found = signals.signals_of_runs(chosen, original, len(workspace.classes()))
     quality = pl.DataFrame()
-    better = better_labels(workspace)
-    if better is not None:
-        truth = signals.disputed(workspace.labels(better), original)
-        quality = signals.evaluate(found, truth).sort("average_precision", descending=True, nulls_last=True)
+    for name in by_trust(workspace):
+        truth = signals.disputed(workspace.labels(name), original)
+        # A set that leaves out images whose label is wrong, as the expert one does, cannot tell the signals apart.
+        if truth["disputed"].any() and not truth["disputed"].all():
+            quality = signals.evaluate(found, truth).sort("average_precision", descending=True, nulls_last=True)
+            break
     if signal is None:
         signal = quality["signal"][0] if quality.height else ("votes" if "votes" in found else next(iter(found)))
     if signal not in found:
@@ -110,11 +112,13 @@ def suspected_errors(
     return listed, quality
 
 
+def by_trust(workspace: Workspace) -> list[str]:
+    """The label sets other than `original`, the most trusted first."""
+    trust = {name: rank for rank, name in enumerate(PREFERRED)}
+    names = workspace.label_set_names()[1:]
+    return sorted(names, key=lambda name: (trust.get(name, len(PREFERRED)), name))
+
+
 def better_labels(workspace: Workspace) -> str | None:
     """The label set to hold `original` against, None where there is no other."""
-    names = workspace.label_set_names()[1:]
-    return min(
-        names,
-        key=lambda name: (PREFERRED.index(name) if name in PREFERRED else len(PREFERRED), name),
-        default=None,
-    )
+    return next(iter(by_trust(workspace)), None)

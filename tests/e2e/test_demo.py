@@ -36,7 +36,8 @@ def test_overview_tells_the_story(visit: Callable[..., Visit], demo: Path) -> No
     workspace = Workspace.open(demo)
     expect(page.get_by_text("Accuracy of each run under each label set")).to_be_visible()
     text = said(page)
-    assert f"{SCENES} images, 1 000 classes, 6 runs." in text
+    assert f"{SCENES} images, " in text
+    assert " of 1 000 classes, 6 runs." in text
     assert "of its" in text
     assert "errors are none" in text
     assert "tuxpaint" in text.lower()
