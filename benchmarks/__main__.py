@@ -27,6 +27,7 @@ def main() -> None:
                 for size in (0, 1, 2)
             ),
             ("report", [str(given.data)], given.data),
+            ("comparison", [str(given.data)], given.data),
             ("search", [], None),
             ("space", [], None),
         ]
