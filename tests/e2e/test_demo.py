@@ -50,11 +50,11 @@ def test_browse_filter_open_similar_reload(visit: Callable[..., Visit], demo: Pa
     rows = frame(Workspace.open(demo), Lens("efficientnet-lite:2", "truth"))
     mistakes = rows.filter(~pl.col("right"))
     # Filter: by typing into the slice line.
-    page.get_by_label("Slice").click()
+    page.get_by_role("combobox", name="Slice").click()
     page.keyboard.type("right=false")
     page.keyboard.press("Enter")
     page.keyboard.press("Escape")
-    expect(page.get_by_text(f"{mistakes.height} of {SCENES} items")).to_be_visible()
+    expect(page.get_by_text(f"{mistakes.height} of {SCENES} items", exact=True)).to_be_visible()
     window.settle()
     # Open an item: the drawer shows it.
     page.locator(TILE).first.click()
@@ -73,7 +73,7 @@ def test_browse_filter_open_similar_reload(visit: Callable[..., Visit], demo: Pa
     other = visit()
     again = other.open(page.url.removeprefix(other.address))
     expect(again.get_by_text(f"Most similar to {key} first")).to_be_visible()
-    expect(again.get_by_text(f"{mistakes.height} of {SCENES} items")).to_be_visible()
+    expect(again.get_by_text(f"{mistakes.height} of {SCENES} items", exact=True)).to_be_visible()
     assert again.locator(TILE).first.inner_text() == first
 
 
@@ -88,14 +88,14 @@ def test_an_outcome_leads_to_its_images(visit: Callable[..., Visit], demo: Path)
     window.settle()
     run = page.get_by_label("Run", exact=False).first.input_value()
     right = frame(Workspace.open(demo), Lens(run, "original")).filter(outcome="correct").height
-    expect(page.get_by_text(f"{right} of {SCENES} items")).to_be_visible()
+    expect(page.get_by_text(f"{right} of {SCENES} items", exact=True)).to_be_visible()
 
 
 def test_links_that_name_what_is_not_here_say_so(visit: Callable[..., Visit]) -> None:
     page = visit().open("/mistakes?run=gone&where=colour%3Dred&where=nonsense")
     expect(page.get_by_text("This link names the run “gone”")).to_be_visible()
-    expect(page.get_by_text("There is no column 'colour'")).to_be_visible()
-    expect(page.get_by_text("'nonsense' is no condition")).to_be_visible()
+    expect(page.get_by_text("Left out:")).to_have_count(2)
+    expect(page.get_by_text(f"{SCENES} of {SCENES} items", exact=True)).to_be_visible()
 
 
 def test_reload_keeps_the_drawer_open(visit: Callable[..., Visit]) -> None:
