@@ -112,7 +112,7 @@ def test_resolve_answers_with_a_class_that_bears_the_value_or_refuses(ids, names
         assert value not in ids
     else:
         stripped = value.strip()
-        own_index = stripped.isdigit() and int(stripped) == index
+        own_index = stripped.isdecimal() and int(stripped) == index
         assert ids[index] in (value, stripped) or own_index or names[: len(ids)].count(stripped) == 1
 
 

@@ -86,9 +86,9 @@ def _ranked_columns(columns: Sequence[str], stems: Sequence[str]) -> list[str]:
     numbered: dict[str, dict[int, str]] = {}
     for column in columns:
         words = re.findall(r"[a-z]+|\d+", column)
-        digits = [word for word in words if word.isdigit()]
+        digits = [word for word in words if word.isdecimal()]
         if len(digits) == 1:
-            stem = "_".join(word for word in words if not word.isdigit())
+            stem = "_".join(word for word in words if not word.isdecimal())
             numbered.setdefault(stem, {})[int(digits[0])] = column
             if stem.startswith("top_"):  # top1_prob is prob, number 1
                 numbered.setdefault(stem.removeprefix("top_"), {}).setdefault(int(digits[0]), column)
@@ -116,7 +116,7 @@ def _column_a_class(
         return background + [named[class_id] for class_id in classes.ids]
     if len(scores) in (len(classes), len(classes) + 1) and not found and len(scores) > 1:
         return scores
-    digits = sorted((column for column in columns if column.isdigit()), key=int)
+    digits = sorted((column for column in columns if column.isdecimal()), key=int)
     if len(digits) in (len(classes), len(classes) + 1) and int(digits[0]) == 0 and not found:
         return digits
     return []
