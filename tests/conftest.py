@@ -4,6 +4,12 @@ import os
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
+
+# In the pipeline the same examples each time; elsewhere new ones. No deadline: machines are shared and slow.
+settings.register_profile("pipeline", derandomize=True, deadline=None)
+settings.register_profile("anywhere", deadline=None)
+settings.load_profile("pipeline" if os.environ.get("CI") else "anywhere")
 
 CHECKOUT = Path(__file__).resolve().parents[1]
 
