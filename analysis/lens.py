@@ -55,8 +55,13 @@ def default_lens(workspace: Workspace) -> Lens:
     """What is looked through when nothing else is said: the best run under the label set that says most."""
     labels = better_labels(workspace) or "original"
     standing = best_standing(workspace, labels)
+    return Lens(standing.run if standing else None, labels, map_space(workspace))
+
+
+def map_space(workspace: Workspace) -> str | None:
+    """The space whose map and clusters are shown: one that has them, before one that has not."""
     spaces = sorted(workspace.spaces(), key=lambda space: (space.file("members.parquet") is None, space.name))
-    return Lens(standing.run if standing else None, labels, spaces[0].name if spaces else None)
+    return spaces[0].name if spaces else None
 
 
 def metadata_columns(workspace: Workspace) -> list[str]:

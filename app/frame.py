@@ -96,7 +96,7 @@ def draw_frame(workspace_id: str) -> Frame:
             130,
             "Who says which classes are valid for an image.",
         )
-        lens = Lens(run, labels or "original", _map_space(workspace))
+        lens = Lens(run, labels or "original", lenses.map_space(workspace))
         rows = lens_rows(workspace, workspace.version, lens)
         texts = st.multiselect(
             "Slice",
@@ -142,12 +142,6 @@ def read_conditions(texts: Iterable[str], schema: pl.Schema) -> tuple[Slice, lis
         except InputError as error:
             refused.append(f"Left out: {error}")
     return Slice.parse(kept), refused
-
-
-def _map_space(workspace: Workspace) -> str | None:
-    """The space whose map and clusters are shown: one that has them, before one that has not."""
-    spaces = sorted(workspace.spaces(), key=lambda space: (space.file("members.parquet") is None, space.name))
-    return spaces[0].name if spaces else None
 
 
 def stale_parts(workspace: Workspace, lens: Lens) -> list[tuple[str, str]]:
