@@ -7,7 +7,8 @@ import polars as pl
 from analysis import outcomes
 from analysis.items import SCHEMA
 from analysis.overview import best_standing
-from analysis.results import better_labels, run_outcomes
+from analysis.results.outcomes import run_outcomes
+from analysis.results.trust import better_labels
 from analysis.workspace import Space, Workspace
 
 

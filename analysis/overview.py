@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import polars as pl
 
 from analysis import metrics, outcomes, spaces
-from analysis.results import run_outcomes
+from analysis.results.outcomes import run_outcomes
 from analysis.workspace import Run, Workspace
 
 

@@ -7,7 +7,7 @@ import streamlit as st
 
 from analysis.details import ItemDetails, RunRow, item_details, neighbours
 from analysis.outcomes import evidence
-from analysis.results import accepting, causes
+from analysis.results.outcomes import accepting, causes
 from app import state
 from app.components import item as component
 from app.components.item import Candidate, ItemCard, LabelChip, LabelRow, item_card

@@ -16,7 +16,7 @@ from analysis.artefacts import Artefact
 from analysis.errors import InputError, WorkspaceError
 from analysis.lens import Lens
 from analysis.overview import Standing
-from analysis.results import better_labels
+from analysis.results.trust import better_labels
 from analysis.search import SpaceIndex, open_index
 from analysis.slices import Condition, Slice, facets
 from analysis.workspace import Workspace

@@ -9,9 +9,10 @@ import polars as pl
 import pytest
 import typer.main
 
-from analysis import cli, metrics, overview, results, spaces
+from analysis import cli, metrics, overview, spaces
 from analysis.create import create
 from analysis.datasets import DatasetOptions
+from analysis.results.trust import better_labels
 from analysis.workspace import Workspace
 from tests.test_create import write_table
 from tests.workspaces import add_panel, add_run, make_workspace
@@ -52,7 +53,7 @@ def test_outcomes_sum_to_the_accuracy_and_to_all_items(made: Workspace) -> None:
 
 
 def test_the_best_run_stands_on_the_items_that_both_sets_count(made: Workspace) -> None:
-    assert results.better_labels(made) == "panel"
+    assert better_labels(made) == "panel"
     standing = overview.best_standing(made, "panel")
     assert standing is not None
     assert standing.run == "strong"
@@ -101,7 +102,7 @@ def test_the_most_trusted_label_set_is_held_against_the_original() -> None:
         ("expert", "real"): "expert",
         ("a", "real", "reviewed"): "reviewed",
     }.items():
-        assert results.better_labels(Named(*names)) == best  # type: ignore[arg-type]
+        assert better_labels(Named(*names)) == best  # type: ignore[arg-type]
 
 
 def test_tables_describe_label_sets_runs_and_spaces(made: Workspace) -> None:
@@ -131,7 +132,7 @@ def test_an_empty_workspace_is_told_where_to_begin(tmp_path: Path) -> None:
         assert (command, given["workspace"]) == (name, made.path)
     for table in (overview.run_table(made), overview.space_table(made), overview.outcome_counts(made, "original")):
         assert table.is_empty()
-    assert results.better_labels(made) is None
+    assert better_labels(made) is None
     assert overview.best_standing(made, "original") is None
 
 

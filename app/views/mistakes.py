@@ -7,7 +7,7 @@ import streamlit as st
 
 from analysis.details import exemplars
 from analysis.outcomes import MISTAKES, confusions, evidence
-from analysis.results import accepting, causes
+from analysis.results.outcomes import accepting, causes
 from analysis.slices import Condition
 from app import state
 from app.components.rows import ClassExamples, MistakeRow, mistake_rows

@@ -9,7 +9,8 @@ from analysis.report import percent as percent_text
 from analysis.report import report
 from analysis.slices import Condition
 from analysis.workspace import Workspace
-from app import charts
+from app.charts.runs import accuracy_dots, outcome_bars
+from app.charts.shown import chart
 from app.frame import Frame, best_run, go_to, show_only
 from app.text import count, md_escape, percent, plural
 
@@ -28,7 +29,7 @@ def show(frame: Frame) -> pl.Series | None:
             _accuracies(frame)
         with right:
             _outcomes(frame)
-        _numbers(frame)
+        _making(frame)
     else:
         st.info(
             "No predictions yet. Evaluate a model, or import predictions that you have: see below.",
@@ -87,11 +88,11 @@ def _accuracies(frame: Frame) -> None:
         "image sampling only, label uncertainty not included. Each label set scores its own items: see n below.",
     )
     order = accuracy.filter(labels="original").sort("value", descending=True, nulls_last=True)["run"].to_list()
-    st.plotly_chart(
-        charts.accuracy_dots(accuracy, order),
+    chart(
+        accuracy_dots(accuracy, order),
+        lambda: _report_table(rows, frame.workspace),
         key="accuracies",
-        config={"displayModeBar": False},
-        alt="Accuracy of each run under each label set; the same numbers are in the table below.",
+        alt="Accuracy of each run under each label set; the same numbers are in its table.",
     )
 
 
@@ -115,32 +116,18 @@ def _outcomes(frame: Frame) -> None:
             st.session_state["run"] = points[0]["y"]
             go_to("browse")
 
-    st.plotly_chart(
-        charts.outcome_bars(counts, runs),
+    chart(
+        outcome_bars(counts, runs),
+        lambda: counts.select("run", "outcome", right="is_right", unjudged="unjudged", n="n", of="total"),
         key="outcomes",
+        alt="Outcomes of each run; the same numbers are in its table.",
         on_select=open_outcome,
-        selection_mode="points",
-        config={"displayModeBar": False},
-        alt="Outcomes of each run; the table below has the numbers.",
     )
 
 
-def _numbers(frame: Frame) -> None:
-    """The charts' numbers, and how they came about."""
+def _making(frame: Frame) -> None:
+    """How runs and spaces came about."""
     workspace = frame.workspace
-    rows = _report(workspace, workspace.version)
-    unjudged = "Predictions of which an open label set says nothing; counted as wrong, and the bounds if not."
-    with st.expander("The numbers", icon=":material/table:"):
-        st.dataframe(
-            _report_table(rows, workspace),
-            hide_index=True,
-            column_config={"unjudged": st.column_config.NumberColumn(help=unjudged)},
-        )
-        counts = _outcome_counts(workspace, workspace.version, frame.lens.labels)
-        st.caption(f"Outcomes under *{md_escape(frame.lens.labels)}*")
-        st.dataframe(
-            counts.select("run", "outcome", right="is_right", unjudged="unjudged", n="n", of="total"), hide_index=True
-        )
     with st.expander("How the runs and spaces were made", icon=":material/deployed_code:"):
         st.dataframe(
             queries.run_table(workspace),

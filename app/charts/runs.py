@@ -1,28 +1,12 @@
-"""Charts in plotly: frames in, figures out; nothing is computed here but positions."""
+"""Charts of runs: accuracies and outcomes."""
 
 import plotly.graph_objects as go
 import polars as pl
 
+from app.charts.looks import PIECES, UNJUDGED_OPACITY, by_run, plain
 from app.components.outcomes import LOOKS
 from app.outcome_words import WORDS
 from app.text import count, percent
-
-PIECES: list[tuple[str, bool, str, str]] = [
-    ("correct", True, "#0A7C86", ""),
-    ("overlapping", True, "#0A7C86", "x"),
-    ("multi_label", True, "#0A7C86", "/"),
-    ("agrees_with_rejected", False, "#7A4B2A", ""),
-    ("overlapping", False, "#7A4B2A", "x"),
-    ("too_coarse", False, "#F2C29B", ""),
-    ("fine_grained", False, "#F0A868", ""),
-    ("fine_grained_oov", False, "#E38A3F", ""),
-    ("spurious_correlation", False, "#D56D22", ""),
-    ("non_prototypical", False, "#B9560F", ""),
-    ("model_failure", False, "#8F3B06", ""),
-]
-"""Outcome, whether it counts as right, colour and pattern, in the order in which a bar shows them."""
-UNJUDGED_OPACITY = 0.45
-ROW_HEIGHT = 26
 
 
 def accuracy_dots(report: pl.DataFrame, runs: list[str]) -> go.Figure:
@@ -36,7 +20,7 @@ def accuracy_dots(report: pl.DataFrame, runs: list[str]) -> go.Figure:
             y=rows["run"].to_list(),
             mode="markers",
             marker_size=9,
-            name=_plain(labels),
+            name=plain(labels),
             error_x={
                 "type": "data",
                 "array": (100 * (rows["high"] - value)).to_list(),
@@ -45,14 +29,14 @@ def accuracy_dots(report: pl.DataFrame, runs: list[str]) -> go.Figure:
                 "width": 3,
             },
             hovertext=[
-                f"{_plain(row['run'])}<br>{_plain(labels)}: {percent(row['value'], row['low'], row['high'])}"
+                f"{plain(row['run'])}<br>{plain(labels)}: {percent(row['value'], row['low'], row['high'])}"
                 f"<br>n = {count(row['n'])}"
                 for row in rows.iter_rows(named=True)
             ],
             hoverinfo="text",
         )
     figure.update_xaxes(title_text="accuracy (micro), %", showgrid=True, zeroline=False)
-    return _rows(figure, runs)
+    return by_run(figure, runs)
 
 
 def outcome_bars(counts: pl.DataFrame, runs: list[str]) -> go.Figure:
@@ -85,7 +69,7 @@ def outcome_bars(counts: pl.DataFrame, runs: list[str]) -> go.Figure:
                 opacity=UNJUDGED_OPACITY if unjudged else 1,
                 customdata=[[outcome, right, unjudged]] * rows.height,
                 hovertext=[
-                    f"{_plain(run)}<br>{name}: {count(n)} of {count(total)} ({percent(n / total)})"
+                    f"{plain(run)}<br>{name}: {count(n)} of {count(total)} ({percent(n / total)})"
                     for run, n, total in rows.select("run", "n", "total").iter_rows()
                 ],
                 hoverinfo="text",
@@ -93,29 +77,4 @@ def outcome_bars(counts: pl.DataFrame, runs: list[str]) -> go.Figure:
     figure.update_xaxes(
         title_text="% of scored items", range=[0, 100], tickvals=[0, 25, 50, 75, 100], showgrid=False, zeroline=False
     )
-    return _rows(figure, runs).update_layout(barmode="stack", bargap=0.35, legend_traceorder="normal")
-
-
-def _rows(figure: go.Figure, runs: list[str]) -> go.Figure:
-    """Runs from top to bottom in the order given; long names are cut on the axis, whole in the hover."""
-    figure.update_yaxes(
-        categoryorder="array",
-        categoryarray=runs[::-1],
-        tickvals=runs,
-        ticktext=[_plain(run if len(run) <= 34 else f"{run[:32]}…") for run in runs],
-        showgrid=False,
-        automargin=True,
-    )
-    figure.update_layout(
-        height=90 + ROW_HEIGHT * max(len(runs), 2),
-        margin={"l": 0, "r": 8, "t": 28, "b": 0},
-        legend={"orientation": "h", "y": 1.0, "yanchor": "bottom", "x": 0, "title": None},
-        hovermode="closest",
-        dragmode=False,
-    )
-    return figure
-
-
-def _plain(text: str) -> str:
-    """Text that plotly, which reads a little HTML in labels, shows as it is."""
-    return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+    return by_run(figure, runs).update_layout(barmode="stack", bargap=0.35, legend_traceorder="normal")

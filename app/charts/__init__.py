@@ -1,0 +1,1 @@
+"""Charts in plotly: frames in, figures out; nothing is computed here but positions."""
