@@ -18,10 +18,17 @@ PIECES: list[tuple[str, bool, str, str]] = [
 """Outcome, whether it counts as right, colour and pattern, in the order in which a bar shows them."""
 UNJUDGED_OPACITY = 0.45
 ROW_HEIGHT = 26
+AXIS_HEIGHT = 52
+LEGEND_ROW, LEGEND_WIDTH = 19, 160  # where the page is narrow, entries stand in one column
 
 
-def by_run(figure: go.Figure, runs: list[str]) -> go.Figure:
-    """Runs from top to bottom in the order given; long names are cut on the axis, whole in the hover."""
+def by_run(figure: go.Figure, runs: list[str], *, legend_entries: int) -> go.Figure:
+    """Runs from top to bottom in the order given; long names are cut on the axis, whole in the hover.
+
+    The legend stands below in rows of its own height, so that it never takes any from the bars.
+    """
+    rows = max(len(runs), 2)
+    legend = LEGEND_ROW * (legend_entries + 1)
     figure.update_yaxes(
         categoryorder="array",
         categoryarray=runs[::-1],
@@ -31,9 +38,19 @@ def by_run(figure: go.Figure, runs: list[str]) -> go.Figure:
         automargin=True,
     )
     figure.update_layout(
-        height=90 + ROW_HEIGHT * max(len(runs), 2),
-        margin={"l": 0, "r": 8, "t": 28, "b": 0},
-        legend={"orientation": "h", "y": 1.0, "yanchor": "bottom", "x": 0, "title": None},
+        height=AXIS_HEIGHT + ROW_HEIGHT * rows + legend,
+        margin={"l": 0, "r": 8, "t": 4, "b": AXIS_HEIGHT + legend},
+        legend={
+            "orientation": "h",
+            "yref": "container",
+            "y": 0,
+            "yanchor": "bottom",
+            "x": 0,
+            "xref": "container",
+            "title": None,
+            "entrywidth": LEGEND_WIDTH,
+            "maxheight": legend,
+        },
         hovermode="closest",
         dragmode=False,
     )

@@ -36,25 +36,30 @@ def accuracy_dots(report: pl.DataFrame, runs: list[str]) -> go.Figure:
             hoverinfo="text",
         )
     figure.update_xaxes(title_text="accuracy (micro), %", showgrid=True, zeroline=False)
-    return by_run(figure, runs)
+    return by_run(figure, runs, legend_entries=report["labels"].n_unique())
 
 
 def outcome_bars(counts: pl.DataFrame, runs: list[str]) -> go.Figure:
     """Each run's scored items as one bar of outcomes; what nobody judged is paler."""
     figure = go.Figure()
+    named = 0
     for outcome, right, colour, pattern in PIECES:
-        for unjudged in (False, True):
-            rows = counts.filter(outcome=outcome, is_right=right, unjudged=unjudged)
-            if rows.is_empty():
-                continue
+        judged = counts.filter(outcome=outcome, is_right=right)
+        for unjudged in judged["unjudged"].unique().sort():
+            rows = judged.filter(unjudged=unjudged)
             sign = LOOKS["right" if right else "unjudged" if unjudged else "wrong"].sign
             forgiven = " (forgiven)" if outcome == "overlapping" and not right else ""
             name = f"{sign} {WORDS[outcome]}{forgiven}{', unjudged' if unjudged else ''}"
+            # One entry an outcome: which piece is paler for want of a judgement is said once, below.
+            first = not unjudged or judged["unjudged"].all()
+            named += first
             figure.add_bar(
                 x=(100 * rows["n"] / rows["total"]).to_list(),
                 y=rows["run"].to_list(),
                 orientation="h",
                 name=name,
+                legendgroup=f"{outcome} {right}",
+                showlegend=first,
                 marker={
                     "color": colour,
                     "pattern": {
@@ -74,7 +79,13 @@ def outcome_bars(counts: pl.DataFrame, runs: list[str]) -> go.Figure:
                 ],
                 hoverinfo="text",
             )
+    paler = "; paler: unjudged" if counts["unjudged"].any() else ""
     figure.update_xaxes(
-        title_text="% of scored items", range=[0, 100], tickvals=[0, 25, 50, 75, 100], showgrid=False, zeroline=False
+        title_text=f"% of scored items{paler}",
+        range=[0, 100],
+        tickvals=[0, 25, 50, 75, 100],
+        showgrid=False,
+        zeroline=False,
     )
-    return by_run(figure, runs).update_layout(barmode="stack", bargap=0.35, legend_traceorder="normal")
+    figure = by_run(figure, runs, legend_entries=named)
+    return figure.update_layout(barmode="stack", bargap=0.35, legend_traceorder="normal")
