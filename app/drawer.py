@@ -50,8 +50,8 @@ def _content(frame: Frame, order: pl.Series) -> None:
     place = order.index_of(item)
 
     def step(by: int) -> None:
-        if place is not None and 0 <= place + by < len(order):
-            state.open_item(int(order[place + by]))
+        if place is not None:
+            state.open_item(int(order[min(max(place + by, 0), len(order) - 1)]))
 
     item_card(
         item_content(frame, item, "" if place is None else f"{count(place + 1)} of {count(len(order))}"),

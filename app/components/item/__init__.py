@@ -67,8 +67,8 @@ class ItemCard:
 
 @dataclass(frozen=True)
 class ItemEvent:
-    """What happened since the last run: an item to open (a neighbour), a step in the slice (-1 or +1), or a
-    wish to see everything like this item (its number)."""
+    """What happened since the last run: an item to open (a neighbour), so many steps on in the slice (or back),
+    or a wish to see everything like this item (its number)."""
 
     opened: int | None
     step: int | None
@@ -88,8 +88,8 @@ def item_card(
 ) -> ItemEvent:
     """Show an item. The arrow keys step through the slice (not while a text field has the focus).
 
-    The callbacks are called before the page runs again, with a neighbour's number, -1 or +1, and the item's own
-    number. "Similar" is offered when there are neighbours.
+    The callbacks are called before the page runs again, with a neighbour's number, the steps to take (below 0:
+    back), and the item's own number. "Similar" is offered when there are neighbours.
     """
     result = _ITEM(
         key=key,
@@ -129,9 +129,8 @@ def item_card(
         on_step_change=triggered(key, "step", on_step),
         on_similar_change=triggered(key, "similar", on_similar),
     )
-    step = whole(result.get("step"))
     return ItemEvent(
         opened=whole(result.get("open")),
-        step=step if step in (-1, 1) else None,
+        step=whole(result.get("step")),
         similar=whole(result.get("similar")),
     )

@@ -5,6 +5,10 @@ export default function ({ data, parentElement, setTriggerValue }) {
   const state = stateOf(parentElement, () => ({ onKey: (event) => step(event, state) }));
   state.data = data;
   state.send = setTriggerValue;
+  if (state.left !== undefined && state.left !== data.tile.item) {
+    delete state.left;
+    move(state, 0);
+  }
   document.removeEventListener("keydown", state.onKey, true);
   document.addEventListener("keydown", state.onKey, true);
 
@@ -34,18 +38,28 @@ function step(event, state) {
   if (!by || event.altKey || event.ctrlKey || event.metaKey || event.shiftKey) return;
   const target = event.composedPath()[0];
   if (target.closest?.("input, textarea, select, [contenteditable], [role=slider], [role=tab], [role=combobox], [role=application], .strip")) return;
-  if (by < 0 ? !state.data.hasPrevious : !state.data.hasNext) return;
   event.preventDefault();
   event.stopPropagation();
-  state.send("step", by);
+  move(state, by);
+}
+
+/** Go on by so many items. While an answer is awaited steps add up, so that none is lost on a key held down. */
+function move(state, by) {
+  const steps = (state.steps ?? 0) + by;
+  state.steps = steps;
+  if (state.left !== undefined) return;
+  state.steps = 0;
+  if (!steps || (steps < 0 ? !state.data.hasPrevious : !state.data.hasNext)) return;
+  state.left = state.data.tile.item;
+  state.send("step", steps);
 }
 
 function bar(data, state) {
   const copied = el("span", { class: "quiet", role: "status" });
   const button = (text, title, click, attributes = {}) => el("button", { type: "button", class: "button", text, title, on: { click }, ...attributes });
   return el("div", { class: "bar" },
-    button("←", "Previous item (left arrow)", () => state.send("step", -1), { "aria-label": "Previous item", disabled: !data.hasPrevious }),
-    button("→", "Next item (right arrow)", () => state.send("step", 1), { "aria-label": "Next item", disabled: !data.hasNext }),
+    button("←", "Previous item (left arrow)", () => move(state, -1), { "aria-label": "Previous item", disabled: !data.hasPrevious }),
+    button("→", "Next item (right arrow)", () => move(state, 1), { "aria-label": "Next item", disabled: !data.hasNext }),
     data.place ? el("span", { class: "quiet", text: data.place }) : null,
     el("span", { class: "spring" }),
     copied,
