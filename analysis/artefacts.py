@@ -363,6 +363,22 @@ def publish(
     return Artefact(folder, manifest)
 
 
+def withdraw(home: Path, *, lock_seconds: float = LOCK_SECONDS) -> bool:
+    """Take back what is current at `home`, as if nothing had been published; False where nothing was.
+
+    Its versions stay on disk until `sweep`.
+    """
+    if not home.is_dir():
+        return False
+    with publishing(home, lock_seconds), explaining(home):
+        try:
+            (home / CURRENT).unlink()
+        except FileNotFoundError:
+            return False
+        _flush(home)
+    return True
+
+
 def versions(home: Path) -> list[Path]:
     """Every version at `home`, the oldest first, whether it ever became current or not."""
     if not home.is_dir():

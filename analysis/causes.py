@@ -144,7 +144,8 @@ class Causes:
         if self.atypical:
             told["non_prototypical"] = self.atypical.basis
         if self.judgements is not None:
-            told["panel"] = f"{self.judgements.height:,} judgements"
+            sources = ", ".join(self.judgements["source"].unique().sort().head(3))
+            told["panel"] = f"{self.judgements.height:,} judgements ({sources})"
         return told
 
     @cached_property
@@ -287,32 +288,16 @@ def _n_several(labels: LabelSet) -> int:
     return valid.height - valid["item"].n_unique()
 
 
-def typicality(vectors: NDArray, classes: NDArray[np.int32], k: int = 10) -> NDArray[np.float32]:
-    """Mean cosine similarity of each image to its k nearest of the same class, (n,): low for atypical ones.
-
-    `vectors` (n, d) of any length, `classes` (n,), -1 for none. NaN where the class has no other image.
-    """
-    score = np.full(len(classes), np.nan, np.float32)
-    order = np.argsort(classes, kind="stable")
-    order = order[classes[order] >= 0]
-    for rows in np.split(order, np.flatnonzero(np.diff(classes[order])) + 1):
-        if len(rows) < 2:
-            continue
-        unit = vectors[rows].astype(np.float32)
-        unit /= np.maximum(np.linalg.norm(unit, axis=1, keepdims=True), 1e-12)
-        similarity = unit @ unit.T
-        np.fill_diagonal(similarity, -np.inf)
-        nearest = min(k, len(rows) - 1)
-        score[rows] = np.partition(similarity, -nearest, axis=1)[:, -nearest:].mean(axis=1)
-    return score
-
-
 # ---- a panel's judgements
 
-_CATEGORY_WORDS = {
+FINER_CATEGORIES = {"fine_grained_multi_label": "fine_grained"}
+"""Categories that published files tell apart and reports do not -> the one that they are counted as."""
+CATEGORY_WORDS = {
     "fine grained error": "fine_grained",
     "fine grained": "fine_grained",
-    "fine grained with multilabel options": "fine_grained",
+    "fine grained with multilabel options": "fine_grained_multi_label",
+    "fine grained with multi label options": "fine_grained_multi_label",
+    "fine grained multi label": "fine_grained_multi_label",
     "fine grained error with oov": "fine_grained_oov",
     "fine grained with oov": "fine_grained_oov",
     "fine grained oov": "fine_grained_oov",
@@ -334,20 +319,24 @@ def panel_judgements(rows: pl.DataFrame, source: str) -> pl.DataFrame:
     """A panel's judgements in the columns of JUDGEMENTS_SCHEMA, sorted by item and prediction.
 
     `rows` has item, prediction (class index), category and perhaps severity and source (else `source`); categories
-    and severities in any of the spellings of published files. Raises InputError for a word that is unknown, and
-    where two judgements of one (item, prediction) differ.
+    and severities in any of the spellings of published files. Raises InputError, naming the row, for a word that is
+    unknown, and where two judgements of one (item, prediction) differ.
     """
     frame = rows.select(
         "item",
         "prediction",
-        _words("category"),
-        _words("severity") if "severity" in rows.columns else pl.lit(None, pl.String).alias("severity"),
+        spelled("category"),
+        spelled("severity") if "severity" in rows.columns else pl.lit(None, pl.String).alias("severity"),
         pl.col("source") if "source" in rows.columns else pl.lit(source).alias("source"),
     )
-    _refuse_unknown(frame, "category", _CATEGORY_WORDS)
-    _refuse_unknown(frame.filter(pl.col("severity").is_not_null()), "severity", SEVERITIES.categories.to_list())
+    numbered = frame.with_row_index("row", offset=1)
+    _refuse_unknown(numbered, "category", CATEGORY_WORDS, source)
+    judged = numbered.filter(pl.col("severity").is_not_null())
+    _refuse_unknown(judged, "severity", SEVERITIES.categories.to_list(), source)
     found = (
-        frame.with_columns(pl.col("category").replace_strict(_CATEGORY_WORDS, return_dtype=pl.String))
+        frame.with_columns(
+            pl.col("category").replace_strict(CATEGORY_WORDS, return_dtype=pl.String).replace(FINER_CATEGORIES)
+        )
         .select(pl.col(name).cast(kind) for name, kind in JUDGEMENTS_SCHEMA.items())
         .unique(["item", "prediction", "category", "severity"], keep="first", maintain_order=True)
         .sort("item", "prediction")
@@ -362,18 +351,21 @@ def panel_judgements(rows: pl.DataFrame, source: str) -> pl.DataFrame:
     return found
 
 
-def _words(column: str) -> pl.Expr:
-    """Lower case, with single spaces for `-`, `_` and runs of spaces; empty is null."""
+def spelled(column: str) -> pl.Expr:
+    """A column of words as CATEGORY_WORDS and SEVERITIES spell them; empty is null.
+
+    Lower case, with single spaces for `-`, `_` and runs of spaces.
+    """
     plain = pl.col(column).cast(pl.String).str.to_lowercase().str.replace_all(r"[\s_-]+", " ").str.strip_chars()
     return pl.when(plain != "").then(plain).alias(column)
 
 
-def _refuse_unknown(frame: pl.DataFrame, column: str, known: Iterable[str]) -> None:
+def _refuse_unknown(frame: pl.DataFrame, column: str, known: Iterable[str], source: str) -> None:
     words = list(known)
     strange = frame.filter(~pl.col(column).is_in(words).fill_null(False))
     if strange.height:
         row = strange.row(0, named=True)
         raise InputError(
-            f"The judgement of item {row['item']}, prediction {row['prediction']} has the {column} "
+            f"{source}: row {row['row']}, item {row['item']}, prediction {row['prediction']} has the {column} "
             f"{row[column]!r}; known are {', '.join(words)}."
         )

@@ -16,11 +16,13 @@ from scipy.stats import binom
 from analysis.errors import InputError
 from analysis.estimates import Groups
 from analysis.intervals import Difference, cell_means, paired_difference
-from analysis.labels.sets import LabelSet, Unclear
+from analysis.labels.sets import UNCLEAR, VALID, LabelSet, Unclear
 from analysis.metrics import common_items, judge, on_items, targets
 from analysis.models.predictions import Predictions
 
 CELLS = pl.Enum(["both_right", "only_a_wrong", "only_b_wrong", "both_wrong"])
+VERDICTS = pl.Enum(["right", "unclear", "unjudged", "wrong"])
+"""What a label set says of a top-1: the class is valid, unclear, nothing (an open set), or not valid."""
 EXACT_BELOW = 25
 """Flips below which the exact binomial test is given beside McNemar's."""
 
@@ -33,7 +35,15 @@ PAIRED_SCHEMA = {
     "right_b": pl.Boolean(),
     "unjudged_a": pl.Boolean(),
     "unjudged_b": pl.Boolean(),
+    "verdict_a": VERDICTS,
+    "verdict_b": VERDICTS,
     "cell": CELLS,
+}
+TABLE_SCHEMA = {
+    "verdict_a": VERDICTS,
+    "verdict_b": VERDICTS,
+    "n": pl.UInt32(),
+    "share": pl.Float64(),
 }
 FLIPS_SCHEMA = {
     "group": pl.String(),
@@ -115,15 +125,27 @@ class _Pair:
     top1: tuple[NDArray[np.int32], NDArray[np.int32]]
     right: tuple[NDArray[np.bool_], NDArray[np.bool_]]
     unjudged: tuple[NDArray[np.bool_], NDArray[np.bool_]]
+    states: tuple[NDArray[np.int8], NDArray[np.int8]]
     n_only: tuple[int, int]
 
 
-def _pair(a: Predictions, b: Predictions, labels: LabelSet, original: NDArray[np.int32], unclear: Unclear) -> _Pair:
+def _pair(
+    a: Predictions,
+    b: Predictions,
+    labels: LabelSet,
+    original: NDArray[np.int32],
+    unclear: Unclear,
+    within: NDArray[np.uint32] | None = None,
+) -> _Pair:
     items = common_items({"a": a, "b": b})
     n_only = []
     for run in (a, b):
-        alone = ~np.isin(run.items, items, assume_unique=True) & (run.top1 >= 0)
-        n_only.append(int(labels.scored(run.items[alone]).sum()))
+        alone = run.items[~np.isin(run.items, items, assume_unique=True) & (run.top1 >= 0)]
+        if within is not None:
+            alone = np.intersect1d(alone, within)
+        n_only.append(int(labels.scored(alone).sum()))
+    if within is not None:
+        items = np.intersect1d(items, within)
     a, b = on_items(a, items), on_items(b, items)
     judged = (judge(a, labels, unclear=unclear), judge(b, labels, unclear=unclear))
     rows = judged[0].scored & judged[1].scored
@@ -133,6 +155,7 @@ def _pair(a: Predictions, b: Predictions, labels: LabelSet, original: NDArray[np
         (a.top1[rows], b.top1[rows]),
         (judged[0].right[rows], judged[1].right[rows]),
         (judged[0].unjudged[rows], judged[1].unjudged[rows]),
+        (judged[0].states[rows], judged[1].states[rows]),
         (n_only[0], n_only[1]),
     )
 
@@ -147,12 +170,14 @@ def compare(
     unclear: Unclear = "lenient",
     confidence: float = 0.95,
     scores: tuple[NDArray[np.floating], NDArray[np.floating]] | None = None,
+    within: NDArray[np.uint32] | None = None,
 ) -> Comparison:
     """Compare two runs; `original` (N,) is by item number, -1 for none (such items have no class mean).
 
-    `scores` are dense logits in the rows of each run's items, for the gain of the two together.
+    `scores` are dense logits in the rows of each run's items, for the gain of the two together. `within` leaves
+    the items in it, by number.
     """
-    pair = _pair(a, b, labels, original, unclear)
+    pair = _pair(a, b, labels, original, unclear, within)
     (right_a, right_b), n = pair.right, len(pair.items)
     both, neither = int((right_a & right_b).sum()), int((~right_a & ~right_b).sum())
     only_a_wrong, only_b_wrong = int((~right_a & right_b).sum()), int((right_a & ~right_b).sum())
@@ -246,9 +271,10 @@ def paired_items(
     original: NDArray[np.int32],
     *,
     unclear: Unclear = "lenient",
+    within: NDArray[np.uint32] | None = None,
 ) -> pl.DataFrame:
     """The items behind a comparison, in the columns of PAIRED_SCHEMA."""
-    pair = _pair(a, b, labels, original, unclear)
+    pair = _pair(a, b, labels, original, unclear, within)
     (right_a, right_b) = pair.right
     cell = pl.Series(CELLS.categories, dtype=CELLS).gather(2 * ~right_b + ~right_a)
     # Place 1 of the cells is A wrong alone, 2 B wrong alone, 3 both.
@@ -262,6 +288,8 @@ def paired_items(
             "right_b": right_b,
             "unjudged_a": pair.unjudged[0],
             "unjudged_b": pair.unjudged[1],
+            "verdict_a": _verdicts(pair.states[0], pair.unjudged[0]),
+            "verdict_b": _verdicts(pair.states[1], pair.unjudged[1]),
             "cell": cell,
         },
         schema=PAIRED_SCHEMA,
@@ -269,10 +297,31 @@ def paired_items(
     return frame.with_columns(pl.when(pl.col("target") >= 0).then(pl.col("target")))
 
 
+def _verdicts(states: NDArray[np.int8], unjudged: NDArray[np.bool_]) -> pl.Series:
+    code = np.select([states == VALID, states == UNCLEAR, unjudged], [0, 1, 2], 3)
+    return pl.Series(VERDICTS.categories, dtype=VERDICTS).gather(code)
+
+
+def flip_table(paired: pl.DataFrame) -> pl.DataFrame:
+    """How often each verdict on A meets each on B, in the columns of TABLE_SCHEMA: a row a cell that has items.
+
+    Right and unclear together are right in a lenient comparison, unjudged and wrong together wrong.
+    """
+    counted = paired.group_by("verdict_a", "verdict_b").agg(n=pl.len()).sort("verdict_a", "verdict_b")
+    return counted.with_columns(share=pl.col("n") / paired.height).cast(TABLE_SCHEMA)  # type: ignore[arg-type]
+
+
 def could_change_the_verdict(paired: pl.DataFrame) -> pl.DataFrame:
     """Of `paired_items`, those whose predictions differ and one of which nobody judged: a queue for reviewers."""
     unjudged = pl.col("unjudged_a") | pl.col("unjudged_b")
     return paired.filter((pl.col("prediction_a") != pl.col("prediction_b")) & unjudged)
+
+
+def flipped(paired: pl.DataFrame, groups: pl.DataFrame, group: str) -> list[int]:
+    """The items of one group (of `groups`, as in `flips`) that one run has right and the other wrong."""
+    flips = paired.filter(pl.col("right_a") != pl.col("right_b"))
+    members = groups.filter(pl.col("group").cast(pl.String) == group)
+    return flips.join(members, on="item", how="semi")["item"].to_list()
 
 
 def flips(paired: pl.DataFrame, groups: pl.DataFrame, *, confidence: float = 0.95) -> pl.DataFrame:
@@ -341,9 +390,10 @@ def contrast_label_sets(
     class_mean: bool = False,
     unclear: Unclear = "lenient",
     confidence: float = 0.95,
+    within: NDArray[np.uint32] | None = None,
 ) -> LabelSetContrast:
     """Whether two label sets disagree about which run is better, and the difference of the differences."""
-    pairs = [_pair(a, b, labels, original, unclear) for labels in (first, second)]
+    pairs = [_pair(a, b, labels, original, unclear, within) for labels in (first, second)]
     items = np.intersect1d(pairs[0].items, pairs[1].items, assume_unique=True)
     if class_mean:
         items = items[original[items] >= 0]

@@ -13,6 +13,7 @@ from scipy.special import logsumexp, softmax
 
 from analysis.calibration import BLOCK, dense
 from analysis.errors import InputError
+from analysis.estimates import ItemValues
 from analysis.labels.sets import LabelSet, Unclear
 from analysis.models.predictions import Kind, Predictions
 from analysis.progress import Progress, silent
@@ -54,7 +55,9 @@ def frechet_mean(
         block = np.asarray(found[rows], np.float32)
         probabilities = block if kind == "probabilities" else softmax(block / temperature, axis=1)
         expected = probabilities @ squared[columns]
-        ranked[rows] = np.argsort(expected, axis=1, kind="stable")[:, :k]
+        # Of equal distances both take the first class; one alone needs no sorting.
+        best = expected.argmin(axis=1)[:, None] if k == 1 else np.argsort(expected, axis=1, kind="stable")[:, :k]
+        ranked[rows] = best
     progress("Decoding", len(found), len(found))
     return Predictions(items, ranked, None, "ranks", None)
 
@@ -121,6 +124,20 @@ def distance_to_valid(
         .sort("item", "distance", "nearest")
         .unique("item", keep="first", maintain_order=True)
     )
+
+
+def graded_error_values(
+    predictions: Predictions, labels: LabelSet, distances: NDArray[np.number], *, unclear: Unclear = "lenient"
+) -> ItemValues:
+    """`distance_to_valid` item by item, as a metric: the mean distance from the top-1 to the nearest valid class.
+
+    Items without a prediction or a valid class are not counted.
+    """
+    found = distance_to_valid(predictions, labels, distances, unclear=unclear)
+    rows = np.searchsorted(predictions.items, found["item"].to_numpy())
+    far, counted = np.zeros(len(predictions.items)), np.zeros(len(predictions.items), bool)
+    far[rows], counted[rows] = found["distance"].to_numpy(), True
+    return ItemValues("graded_error", far, counted, "mean", highest=float(distances.max(initial=0)))
 
 
 def _square(distances: NDArray[np.number]) -> NDArray[np.number]:

@@ -65,6 +65,8 @@ def evaluate(
         raise InputError(f"--name names one run, and {len(references)} models were given. Leave it out.")
     for reference in references:
         models.resolve(reference)
+        name = options.name or reference
+        slug(f"{name} (1000000 classes)" if options.among == "both" else name)  # refused before the work, not after
     runs = []
     for reference in references:
         workspace = workspace.reopened()

@@ -10,6 +10,7 @@ from analysis.errors import InputError, WorkspaceError
 from analysis.labels import hierarchy as hierarchies
 from analysis.labels.sets import LabelSet
 from analysis.lens import map_clusters
+from analysis.results.taxonomy import superclass_table
 from analysis.workspace import Workspace
 
 MOST_GROUPS = 5000
@@ -68,7 +69,8 @@ def _by_class(workspace: Workspace, space: str | None) -> Grouping:
 
 
 def _by_superclass(workspace: Workspace, space: str | None) -> Grouping:
-    return _by_table(workspace, hierarchies.superclasses(_hierarchy(workspace)).frame)
+    table = superclass_table(workspace)
+    return _by_table(workspace, (table or hierarchies.superclasses(_hierarchy(workspace))).frame)
 
 
 def _by_level(workspace: Workspace, depth: str) -> Grouping:

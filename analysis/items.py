@@ -32,7 +32,10 @@ LENS_COLUMNS = (
 )  # fmt: skip
 """What a lens (analysis/lens.py) adds to an item."""
 
-RESERVED = frozenset({*SCHEMA, *LENS_COLUMNS})
+DERIVED_COLUMNS = ("conflict", "superclass", "wrong_by", "wrong_same")
+"""Columns that a slice may ask for beside those; see analysis/derived.py."""
+
+RESERVED = frozenset({*SCHEMA, *LENS_COLUMNS, *DERIVED_COLUMNS})
 """Names that a dataset's own columns cannot have."""
 
 SCANNED = ("width", "height", "bytes", "hash", "problem")

@@ -1,10 +1,12 @@
 """A lens: one run looked at under one label set; its frame is what slices filter and pages show."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import polars as pl
 
 from analysis import outcomes
+from analysis.derived import derived_column
 from analysis.items import SCHEMA
 from analysis.overview import best_standing
 from analysis.results.outcomes import run_outcomes
@@ -21,13 +23,25 @@ class Lens:
     space: str | None = None
 
 
-def frame(workspace: Workspace, lens: Lens) -> pl.DataFrame:
+def frame(workspace: Workspace, lens: Lens, also: Iterable[str] = ()) -> pl.DataFrame:
     """One row for each item that is not a tombstone, by item number.
 
     Columns: item, key, class and predicted (names, unique: the id stands with a name that two classes share),
     target and prediction (class indices), outcome, confidence (0 to 1), right, unjudged, forgiven, suggested,
-    severity, cluster, width, height, split, problem, hash, then the metadata.
+    severity, cluster, width, height, split, problem, hash, then the metadata, then those of the derived columns
+    (analysis/derived.py) that `also` names. Raises InputError for a name that is neither there nor derived.
     """
+    rows = _frame(workspace, lens)
+    names = [name for name in dict.fromkeys(also) if name not in rows.columns]
+    return rows.with_columns(derived(workspace, lens, name, rows["item"]) for name in names)
+
+
+def derived(workspace: Workspace, lens: Lens, name: str, items: pl.Series) -> pl.Series:
+    """A derived column for these items (n,), as `frame` gives it. Raises InputError for what there is not."""
+    return derived_column(workspace, name, lens.run, lens.labels, items)
+
+
+def _frame(workspace: Workspace, lens: Lens) -> pl.DataFrame:
     names = pl.DataFrame({"index": range(len(workspace.classes())), "name": workspace.classes().display_names()})
     items = workspace.items().filter(~pl.col("missing"))
     if lens.run is None:

@@ -7,6 +7,8 @@ from typing import Any
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
+from scipy.cluster.hierarchy import leaves_list, linkage
+from scipy.spatial.distance import squareform
 from scipy.stats import false_discovery_control, kendalltau
 
 from analysis.comparison import mcnemar
@@ -49,6 +51,16 @@ def agreement_matrix(runs: Mapping[str, Predictions]) -> Agreement:
         for place, row in enumerate(top1):
             matrix[place, place:] = matrix[place:, place] = (top1[place:] == row).mean(axis=1)
     return Agreement(list(runs), matrix, len(items))
+
+
+def similar_together(agreement: Agreement) -> list[int]:
+    """Places of the runs in an order that puts those that agree side by side (average linkage)."""
+    n_runs = len(agreement.runs)
+    if n_runs < 3 or not agreement.n:
+        return list(range(n_runs))
+    distance = 1 - agreement.matrix
+    np.fill_diagonal(distance, 0)
+    return leaves_list(linkage(squareform(distance, checks=False), "average", optimal_ordering=True)).tolist()
 
 
 def shared_mistakes(
@@ -253,6 +265,7 @@ def greedy_ensemble(
     unclear: Unclear = "lenient",
     confidence: float = 0.95,
     seed: int = 0,
+    within: NDArray[np.uint32] | None = None,
     progress: Progress = silent,
 ) -> list[Member]:
     """Runs in the order in which each adds most to the mean of the logits, up to `size` of them (None: all).
@@ -260,11 +273,15 @@ def greedy_ensemble(
     `scores` are dense logits (n, C) in the rows of `items` and of the same classes. Logits and log-probabilities
     give the same ensemble: they differ by a number an item. Micro accuracy; members are chosen on a random half of
     the scored items and measured on the other half, as an ensemble measured where it was chosen looks too good.
+    `within` leaves the items in it, by number.
     """
     shapes = {found.shape for found in scores.values()}
     if len(shapes) > 1 or any(shape[0] != len(items) for shape in shapes):
         raise InputError(f"An ensemble needs dense scores of the same items and classes; these are {sorted(shapes)}.")
-    scored = np.flatnonzero(labels.scored(items))
+    counted = labels.scored(items)
+    if within is not None:
+        counted &= np.isin(items, within)
+    scored = np.flatnonzero(counted)
     if len(scored) < 2 or not scores:
         return []
     shuffled = np.random.default_rng(seed).permutation(scored)

@@ -199,7 +199,9 @@ def counts(outcomes: pl.DataFrame) -> dict[str, Any]:
     found, unjudged = _n_each(outcomes), _n_each(outcomes.filter("unjudged"))
     reported = {*CATEGORIES, *unjudged} - ({"too_coarse"} - found.keys())
     scored = outcomes.filter(pl.col("right").is_not_null())
-    per_class = scored.filter(pl.col("target").is_not_null()).group_by("target").agg(pl.col("right").mean())
+    labelled = scored.filter(pl.col("target").is_not_null())
+    # In one order, so that the sum of the means is the same at each call.
+    per_class = labelled.group_by("target", maintain_order=True).agg(pl.col("right").mean())
     return {
         "n": outcomes.height,
         "counts": {name: found.get(name, 0) for name in OUTCOME_NAMES if name in found or name != "too_coarse"},

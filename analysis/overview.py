@@ -5,8 +5,7 @@ from dataclasses import dataclass
 
 import polars as pl
 
-from analysis import metrics, outcomes, spaces
-from analysis.results.outcomes import run_outcomes
+from analysis import metrics, spaces
 from analysis.workspace import Run, Workspace
 
 
@@ -53,37 +52,6 @@ def _standing(workspace: Workspace, run: str, labels: str) -> Standing | None:
         right_by_original=int((original.right & common).sum()),
         right_by_labels=int((other.right & common).sum()),
         none=int((~original.right & other.right & common).sum()),
-    )
-
-
-def outcome_counts(workspace: Workspace, labels: str) -> pl.DataFrame:
-    """How often each run has each outcome under a label set: run, outcome, unjudged, is_right, n, total, right.
-
-    `total` are the scored ones, `right` is the run's micro accuracy; the run of the highest comes first.
-    """
-    schema = pl.Schema(
-        {
-            "run": pl.String(),
-            "outcome": outcomes.OUTCOMES,
-            "unjudged": pl.Boolean(),
-            "is_right": pl.Boolean(),
-            "n": pl.UInt32(),
-        }
-    )
-    counted = [
-        run_outcomes(workspace, run, labels)
-        .group_by("outcome", "unjudged", is_right="right")
-        .agg(n=pl.len())
-        .select(pl.lit(run).alias("run"), "outcome", "unjudged", "is_right", "n")
-        .cast(schema)
-        for run in workspace.run_names()
-    ]
-    scored = pl.col("n").filter(pl.col("is_right").is_not_null()).sum().over("run")
-    right = pl.col("n").filter(pl.col("is_right")).sum().over("run")
-    return (
-        pl.concat([pl.DataFrame(schema=schema), *counted])
-        .with_columns(total=scored, right=pl.when(scored > 0).then(right / scored))
-        .sort("right", "run", "outcome", "unjudged", descending=[True, False, False, False], nulls_last=True)
     )
 
 

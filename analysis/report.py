@@ -1,18 +1,16 @@
 """The numbers of a workspace: every run under every label set, for all items or by groups of them."""
 
-import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from analysis import groupings
+from analysis import decoding, groupings
 from analysis.calibration import brier_values, gap_values, nll_values
 from analysis.estimates import Estimates, Groups, ItemValues, Members, estimate
-from analysis.intervals import NOTE
 from analysis.labels import hierarchy as hierarchies
 from analysis.labels.sets import LabelSet
 from analysis.metrics import (
@@ -28,14 +26,20 @@ from analysis.metrics import (
 )
 from analysis.models.predictions import Kind, Predictions
 from analysis.progress import Progress, silent
+from analysis.report_text import markdown, percent, table
 from analysis.workspace import Workspace
+
+__all__ = [
+    "COVERAGE_SCHEMA", "REPORT_SCHEMA", "Common", "ReportOptions", "coverage", "markdown", "percent", "report", "table",
+    "tabulate",
+]  # fmt: skip
 
 REPORT_SCHEMA = {
     "run": pl.String(),
     "labels": pl.String(),
     # top1, top5 (labels: original); accuracy (micro), class_mean_accuracy, strict_class_mean_accuracy;
     # overlap_at_k, exact_at_k (k = number of valid classes), both also with _subgroup_mean (over k);
-    # ece; set_nll (nats), brier
+    # ece; set_nll (nats), brier, graded_error (edges of the hierarchy), loki_accuracy
     "metric": pl.String(),
     "k": pl.UInt32(),  # of top-k; of overlap_at_k and exact_at_k, null over all k
     "group": pl.String(),  # null: all items
@@ -73,7 +77,10 @@ class ReportOptions:
     on the items that every one of them scores. own: each run on its own items."""
     top_k: tuple[int, ...] = (1, 5)
     dense: bool = False
-    """Also set_nll and brier, of runs that store the scores of all classes: seconds a run."""
+    """Also set_nll, brier and loki_accuracy, of runs that store the scores of all classes: seconds a run; and, of
+    every run, graded_error. Loki and the graded error need a class list with a hierarchy."""
+    slice: str | None = None
+    """Only the items of a slice (analysis/slices), seen through the run and label set that pages show at first."""
     space: str | None = None
     """Whose clusters; None: the first that has some."""
     resample: str | None = None
@@ -95,6 +102,7 @@ def report(
     Raises WorkspaceError for a run, label set or space that does not exist, InputError for a column that does not.
     """
     options = options or ReportOptions()
+    items = _within(workspace, options, items)
     label_sets = _label_sets(workspace, options)
     runs = _runs(workspace, options, label_sets, items)
     hierarchy = hierarchies.hierarchy_of(workspace.classes())
@@ -107,12 +115,25 @@ def report(
         # Of a class list with its own parents: below a valid class is right.
         accepting=(lambda labels: hierarchies.with_lower_classes(labels, hierarchy)) if hierarchy else None,
         dense=_dense(workspace, runs) if options.dense else {},
+        distances=hierarchies.distances(hierarchy) if options.dense and hierarchy else None,
         top_k=options.top_k,
         copies=None if options.resample is None else groupings.copies(workspace, options.resample),
         confidence=options.confidence,
         seed=options.seed,
         progress=progress,
     )
+
+
+def _within(
+    workspace: Workspace, options: ReportOptions, items: NDArray[np.uint32] | None
+) -> NDArray[np.uint32] | None:
+    """The items (sorted) to report on: those given that the options' slice holds; None: all."""
+    if options.slice is None:
+        return items
+    from analysis.results.frames import sliced  # a lens shows reports' best run first
+
+    chosen = np.sort(sliced(workspace, options.slice)["item"].to_numpy())
+    return chosen if items is None else np.intersect1d(chosen, items)
 
 
 def _label_sets(workspace: Workspace, options: ReportOptions) -> list[LabelSet]:
@@ -149,7 +170,7 @@ def _dense(workspace: Workspace, runs: Mapping[str, Predictions]) -> dict[str, t
     for name, run in runs.items():
         stored = workspace.run(name)
         scores = stored.scores()
-        if scores is not None and stored.manifest.get("among") != "present":
+        if scores is not None and stored.manifest.get("competing", "all") == "all":
             rows = np.searchsorted(stored.predictions.items, run.items)
             every = len(rows) == len(scores)
             found[name] = (scores if every else scores[rows], stored.predictions.kind)
@@ -167,6 +188,7 @@ def tabulate(
     groups: groupings.Grouping | None = None,
     accepting: Callable[[LabelSet], LabelSet] | None = None,
     dense: Mapping[str, tuple[NDArray[np.floating], Kind]] | None = None,
+    distances: NDArray[np.number] | None = None,
     top_k: Sequence[int] = (1, 5),
     copies: NDArray[np.integer] | None = None,
     confidence: float = 0.95,
@@ -177,9 +199,10 @@ def tabulate(
 
     `original` (N,) is by item number, -1 for none. `groups` gives item and group for a label set (None: top-k);
     rows of all items come first, then those of groups that hold a counted item. `accepting` widens a label set
-    by what counts as right beside its valid classes. `dense` has scores (n, C) of runs, for set_nll and brier.
-    `copies` (N,) by item number: see `estimates.estimate`. ece has no row where a run has no probabilities;
-    top-k has value null and n = 0 where fewer ranks are stored.
+    by what counts as right beside its valid classes. `dense` has scores (n, C) of runs, for set_nll and brier, and
+    with `distances` (C, C) between classes for loki_accuracy; the distances alone give graded_error. `copies` (N,)
+    by item number: see `estimates.estimate`. ece has no row where a run has no probabilities; top-k has value null
+    and n = 0 where fewer ranks are stored.
     """
     prepared = [
         (
@@ -193,6 +216,9 @@ def tabulate(
     rows = _Rows()
     for done, (name, run) in enumerate(runs.items()):
         progress("Report", done, len(runs))
+        loki = None
+        if distances is not None and dense and name in dense and dense[name][1] != "ranks":
+            loki = decoding.frechet_mean(*dense[name], run.items, distances, k=1)
         target = targets(run, original)
         strata, units = target, None if copies is None else copies[run.items]
 
@@ -234,6 +260,11 @@ def tabulate(
                 scores, kind = dense[name]
                 values.append(nll_values(scores, kind, run.items, valid))
                 values.append(brier_values(scores, kind, run.items, valid))
+            if distances is not None:
+                values.append(decoding.graded_error_values(run, labels, distances))
+            if loki is not None:
+                decoded = accuracy_values(judge(loki, labels), labels)
+                values.append(replace(decoded, metric="loki_accuracy"))
             add(labels.name, values, grouping)
     progress("Report", len(runs), len(runs))
     return rows.frame()
@@ -290,6 +321,7 @@ def coverage(
     In the columns of COVERAGE_SCHEMA. Rows whose `metrics` is null add up to the workspace's items (of the slice).
     """
     options = options or ReportOptions()
+    items = _within(workspace, options, items)
     label_sets = _label_sets(workspace, options)
     present = workspace.items().filter(~pl.col("missing"))["item"].to_numpy()
     if items is not None:
@@ -315,74 +347,3 @@ def coverage(
                 found.append(("scores give no probability", "ece", int(judged.scored.sum())))
             rows += [(name, labels.name, *row) for row in found if row[2] or row[0] == "counted"]
     return pl.DataFrame(rows, schema=COVERAGE_SCHEMA, orient="row")
-
-
-# ---- as text
-
-
-def table(rows: pl.DataFrame, damaged: Mapping[str, str] | None = None) -> str:
-    """The report as text for a terminal: percent with one decimal and half the interval's width.
-
-    `damaged` (Workspace.damaged) are artefacts that could not be opened, and why; they are named below.
-    """
-    lost = [f"{home} could not be opened: {reason}" for home, reason in (damaged or {}).items()]
-    if rows.is_empty():
-        missing = "no run could be opened" if lost else "no runs"
-        return "\n".join(
-            [f"Nothing to report: {missing}. Add one with `errata evaluate` or `errata runs import`.", *lost]
-        )
-    head, lines = _cells(rows)
-    widths = [max(len(line[column]) for line in [head, *lines]) for column in range(len(head))]
-    text = [
-        "  ".join(
-            cell.rjust(width) if name in _NUMBERS else cell.ljust(width)
-            for name, cell, width in zip(head, line, widths, strict=True)
-        ).rstrip()
-        for line in [head, *lines]
-    ]
-    return "\n".join([*text, NOTE, *lost])
-
-
-def markdown(rows: pl.DataFrame) -> str:
-    """The report as a table in Markdown; names are escaped, so that they are no markup."""
-    head, lines = _cells(rows)
-    rule = ["---:" if name in _NUMBERS else "---" for name in head]
-    escaped = [[_MARKUP.sub(r"\\\g<0>", cell).replace("\n", " ") for cell in line] for line in lines]
-    return "\n".join([*(f"| {' | '.join(line)} |" for line in [head, rule, *escaped]), "", NOTE])
-
-
-_MARKUP = re.compile(r"[\\`*_\[\]<>|&~!#$]")
-_NUMBERS = {"value", "n", "unjudged"}
-
-
-def _cells(rows: pl.DataFrame) -> tuple[list[str], list[list[str]]]:
-    """Header and lines. Numbers by k are left to CSV and JSON; `group` where there is one."""
-    short = rows.filter(
-        pl.col("k").is_null() | pl.col("metric").str.starts_with("top"),
-        ~pl.col("metric").str.ends_with("_subgroup_mean"),
-    )
-    grouped = short["group"].null_count() < short.height
-    head = ["run", "labels", *(["group"] if grouped else []), "metric", "value", "n", "unjudged", "bounds"]
-    lines = []
-    for row in short.iter_rows(named=True):
-        bounded = row["n_unjudged"] and row["bound_low"] is not None
-        lines.append(
-            [
-                row["run"],
-                row["labels"],
-                *([row["group"] or "all"] if grouped else []),
-                row["metric"],
-                "–" if row["value"] is None else percent(row["value"], row["low"], row["high"]),
-                f"{row['n']:,}",
-                f"{row['n_unjudged']:,}" if row["n_unjudged"] else "",
-                f"{row['bound_low']:.1%} to {row['bound_high']:.1%}" if bounded else "",
-            ]
-        )
-    return head, lines
-
-
-def percent(value: float, low: float | None, high: float | None) -> str:
-    """`86.1 ±0.3` in percent: the value and half its interval."""
-    if low is None or high is None:
-        return f"{100 * value:.1f}"
-    return f"{100 * value:.1f} ±{50 * (high - low):.1f}"

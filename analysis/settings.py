@@ -3,12 +3,12 @@
 from functools import cache
 from pathlib import Path
 
-from pydantic import Field
+from pydantic import Field, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 
 class Settings(BaseSettings):
-    """Read from the variables ERRATA_HOME and ERRATA_CACHE."""
+    """Read from the variables ERRATA_HOME, ERRATA_CACHE and ERRATA_DATABASE_URL."""
 
     model_config = SettingsConfigDict(env_prefix="ERRATA_")
 
@@ -17,6 +17,9 @@ class Settings(BaseSettings):
 
     cache: Path = Field(default_factory=lambda: Path.home() / ".cache" / "errata")
     """What was fetched and can be fetched again."""
+
+    database_url: SecretStr | None = None
+    """PostgreSQL for what people make in all workspaces, instead of `errata.db` in each; it may hold a password."""
 
 
 @cache

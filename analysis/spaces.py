@@ -1,4 +1,5 @@
-"""Build a space step by step: vectors with their index -> projection -> clusters.
+"""Build a space step by step: vectors with their index -> projection -> clusters; and texts, where the encoder has a
+text tower: the vectors of class names and of words around them.
 
 A step is fresh while the vectors are those that it was made from; `build` skips fresh steps. The files of fresh
 steps are carried into the next version by hard link, so nothing is stored twice.
@@ -8,6 +9,7 @@ import os
 import shutil
 import time
 from collections.abc import Callable, Iterable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,12 +20,19 @@ from numpy.typing import NDArray
 from analysis import clustering, projection, search
 from analysis.artefacts import file_hash, write_parquet
 from analysis.errors import StaleInputError
+from analysis.labels.classes import make_class_list
+from analysis.labels.hierarchy import hierarchy_of
 from analysis.progress import Progress, silent
+from analysis.settings import settings
+from analysis.vocabulary import NEIGHBOURS as NEAREST
+from analysis.vocabulary import vocabulary
 from analysis.workspace import Space, Workspace
 
 NEIGHBOURS = 15
 SEED = 0
 TYPICAL = 9
+TEMPLATES = "simple"
+"""Prompts of the words around a class list: there are thousands of these, and the 80 of "openai" would take hours."""
 
 
 def publish_vectors(
@@ -74,7 +83,10 @@ def build(
         workspace = workspace.reopened()
     else:
         done["index"] = "fresh"
-    for step, make in (("projection", _project), ("clusters", _cluster)):
+    steps: dict[str, Callable[[Workspace, Space, Progress], None]] = {"projection": _project, "clusters": _cluster}
+    if has_text_tower(encoder) and hierarchy_of(workspace.classes()) is not None:
+        steps["texts"] = partial(_embed_texts, device=device)
+    for step, make in steps.items():
         space = workspace.space(encoder)
         if step in fresh_steps(workspace, space) and not anew:
             done[step] = "fresh"
@@ -96,13 +108,19 @@ def vectors_of(space: Space) -> str:
     return str(space.manifest["steps"]["index"]["vectors"])
 
 
+def has_text_tower(encoder: str) -> bool:
+    """Whether the encoder, a model reference, puts texts and images into one space."""
+    return encoder.partition(":")[0].strip() == "open_clip"
+
+
 def fresh_steps(workspace: Workspace, space: Space) -> list[str]:
-    """The steps that were made from the vectors, and where they name classes from the labels, as they are now."""
-    labels = workspace.fingerprints["labels"]
+    """The steps that were made from the vectors, and where they name them from the labels and classes, of now."""
+    now = workspace.fingerprints
     return [
         step
         for step, made in space.manifest["steps"].items()
-        if made["vectors"] == vectors_of(space) and made.get("labels", labels) == labels
+        if made["vectors"] == vectors_of(space)
+        and all(made.get(name, now[name]) == now[name] for name in ("labels", "classes"))
     ]
 
 
@@ -148,10 +166,52 @@ def _cluster(workspace: Workspace, space: Space, progress: Progress) -> None:
     _publish(workspace, space.name, "clusters", write)
 
 
+def _embed_texts(workspace: Workspace, space: Space, progress: Progress, *, device: str = "auto") -> None:
+    """Vectors of class names and of the words around them, and the labelled images nearest to each image.
+
+    So that pages can ask whether another word fits better (analysis/vocabulary.py) without a text encoder.
+    """
+    from analysis import models
+    from analysis.models import open_clip_models  # loads torch
+
+    classes = workspace.classes()
+    hierarchy = hierarchy_of(classes)
+    assert hierarchy is not None  # build asked
+    words = vocabulary(classes, hierarchy).frame
+    # Classes by the names that a zero-shot classifier gives them; the other words stand behind them.
+    names = [*open_clip_models.class_names(classes)[1], *words["name"][len(classes) :]]
+    texts = make_class_list("words", words["id"].to_list(), names=names)
+    model = models.load(
+        space.name, classes=texts, device=device, templates=TEMPLATES, cache=settings().cache, progress=progress
+    )
+    vectors = np.asarray(model.module.text.cpu(), np.float16).T
+    index = search.open_index(space.folder)
+    labelled = np.flatnonzero(workspace.original_labels >= 0)
+    nearest = np.full((len(index.items), NEAREST), search.NO_ITEM, np.uint32)
+    for start in range(0, len(index.items), search.QUERY_BLOCK):
+        progress("nearest labelled images", start, len(index.items))
+        rows = np.arange(start, min(start + search.QUERY_BLOCK, len(index.items)))
+        nearest[rows] = index.neighbours(index.vectors(rows), NEAREST, within=labelled, exclude=index.items[rows])[0]
+    progress("nearest labelled images", len(index.items), len(index.items))
+
+    def write(folder: Path) -> dict[str, Any]:
+        write_parquet(words.with_columns(name=pl.Series(names)), folder / "texts.parquet")
+        for name, array in (("texts.f16.npy", vectors), ("nearest.npy", nearest)):
+            with (folder / name).open("wb") as file:
+                np.save(file, array)
+        now = workspace.fingerprints
+        prompts = [prompt("{}") for prompt in open_clip_models.TEMPLATES[TEMPLATES]]
+        made = {"words": words.height, "prompts": prompts, "neighbours": NEAREST}
+        return {**made, "vectors": vectors_of(space), "labels": now["labels"], "classes": now["classes"]}
+
+    _publish(workspace, space.name, "texts", write)
+
+
 _FILES = {
     "index": ("index.faiss", "items.npy", "approximate.faiss", "approximate.json"),
     "projection": ("projection.parquet",),
     "clusters": ("clusters.parquet", "members.parquet", "cut.parquet"),
+    "texts": ("texts.parquet", "texts.f16.npy", "nearest.npy"),
 }
 
 

@@ -1,7 +1,7 @@
 """The frame around every page: which workspace, through which lens, and which slice of it.
 
-Run, label set and slice are widgets bound to the URL's query, one key each, drawn on every page: so a link reopens
-what was seen, and whoever narrows down on one page sees the same items on the next.
+Run, label set and slice are widgets bound to the URL's query, one key each, drawn by `main.py` above every page: so a
+link reopens what was seen, and whoever narrows down on one page sees the same items on the next.
 """
 
 from collections.abc import Callable, Iterable
@@ -13,20 +13,18 @@ import streamlit as st
 from analysis import lens as lenses
 from analysis import overview
 from analysis.artefacts import Artefact
+from analysis.derived import offered
 from analysis.errors import InputError, WorkspaceError
 from analysis.lens import Lens
 from analysis.overview import Standing
 from analysis.results.trust import better_labels
 from analysis.search import SpaceIndex, open_index
-from analysis.slices import Condition, Slice, facets
+from analysis.slices import Clause, Condition, Items, Slice, clause_column, facets
 from analysis.workspace import Workspace
-from app import shelf
+from app import saved_slices, shelf
 from app.components.shared import Session, Tile, page_session
 from app.outcome_words import look
 from app.text import count, md_escape
-
-BOUND = ("workspace", "run", "labels", "where")
-"""Keys of the frame's widgets, which are also parameters of the address."""
 
 WISH = "go_to"
 """The key of session state under which a callback leaves the page to open."""
@@ -77,10 +75,12 @@ def _forget_lens() -> None:
     """Another workspace has other runs, label sets and conditions."""
     for key in ("run", "labels", "where"):
         st.session_state.pop(key, None)
+    saved_slices.leave()
 
 
 def draw_frame(workspace_id: str) -> Frame:
     """Draw the line of lens and slice, and evaluate them."""
+    saved_slices.begin()
     workspace = shelf.workspace(workspace_id)
     session = page_session(workspace_id)
     asked = {key: st.query_params.get(key) for key in ("run", "labels")}
@@ -108,18 +108,33 @@ def draw_frame(workspace_id: str) -> Frame:
             select_all=False,
             help="Such as right=false or confidence >= 0.9. Values of one column are alternatives.",
         )
-        conditions, refused = read_conditions(texts, rows.schema)
-        chosen = conditions.apply(rows)
-        st.markdown(f"**{count(chosen.height)}** of {count(rows.height)} items", width="content")
+        counted = st.container(width="content")
+        menu = st.popover("Save", icon=":material/bookmark:", width="content", key="slices")
+    found = saved_slices.draw_open(workspace)
+    given = saved_slices.parsed(found.text) if found is not None else Slice()
+
+    def derive(name: str) -> pl.Series:
+        return lens_column(workspace, workspace.version, lens, name)
+
+    within, rows, stale = fitting(given.parts(), rows, derive)
+    parts, unread = read_conditions(texts)
+    typed, rows, unfit = fitting(parts, rows, derive)
+    whole = combined(within, typed, rows)
+    chosen = whole.apply(rows)
+    saved_slices.keep_short(workspace, workspace_id, whole, [*unread, *unfit])
+    counted.markdown(f"**{count(chosen.height)}** of {count(rows.height)} items")
+    with menu:
+        saved_slices.draw_menu(workspace, workspace_id, whole, found, {"run": run, "labels": labels})
+    saved_slices.draw_refusal()
     for key, shown, what in (("run", run, "run"), ("labels", labels, "label set")):
         if asked[key] not in (None, shown):
             st.caption(f":material/link_off: This link names the {what} “{md_escape(asked[key])}”, which is not here.")
-    for reason in refused:
-        st.caption(f":material/filter_alt_off: {md_escape(reason)}")
+    for reason in (stale | unread | unfit).values():
+        st.caption(f":material/filter_alt_off: Left out: {md_escape(reason)}")
     for what, reason in stale_parts(workspace, lens):
         st.caption(f":material/history: {md_escape(what)} is stale: {md_escape(reason)}.")
     names = workspace.classes().display_names()
-    return Frame(workspace_id, workspace, session, lens, conditions, rows, chosen, names)
+    return Frame(workspace_id, workspace, session, lens, whole, rows, chosen, names)
 
 
 def _choose(
@@ -132,16 +147,43 @@ def _choose(
     return st.selectbox(label, options, index, key=key, bind="query-params", width=width, help=help)
 
 
-def read_conditions(texts: Iterable[str], schema: pl.Schema) -> tuple[Slice, list[str]]:
-    """The slice of these conditions, and in words which of them are left out and why."""
-    kept, refused = [], []
+def read_conditions(texts: Iterable[str]) -> tuple[list[Slice], dict[str, str]]:
+    """The parts of the slice line, and of those that cannot be read why, by text."""
+    parts, refused = [], {}
     for text in texts:
         try:
-            Slice.parse([text]).predicate(schema)
-            kept.append(text)
+            parts.append(Slice.parse([text]))
         except InputError as error:
-            refused.append(f"Left out: {error}")
-    return Slice.parse(kept), refused
+            refused[text] = str(error)
+    return parts, refused
+
+
+def fitting(
+    parts: Iterable[Slice], rows: pl.DataFrame, derive: Callable[[str], pl.Series]
+) -> tuple[Slice, pl.DataFrame, dict[str, str]]:
+    """The slice of the parts that fit a lens frame, the frame with the columns they name, and of others why they do
+    not, by text.
+
+    `derive` makes a column that the frame has not, or raises InputError.
+    """
+    kept, refused = [], {}
+    for part in parts:
+        try:
+            named = rows.with_columns(derive(name) for name in part.columns() if name not in rows.columns)
+            part.check(named.schema)
+        except InputError as error:
+            refused[part.texts()[0]] = str(error)
+        else:
+            kept.append(part)
+            rows = named
+    return Slice.joined(kept), rows, refused
+
+
+def combined(saved: Slice, line: Slice, rows: pl.DataFrame) -> Slice:
+    """A saved slice narrowed by the slice line; where it has a sample, the items that this drew."""
+    if saved.sample is not None and (line.conditions or line.sample is not None):
+        saved = Slice((Items(tuple(saved.apply(rows)["item"])),), order=saved.order)
+    return saved.narrowed(line)
 
 
 def stale_parts(workspace: Workspace, lens: Lens) -> list[tuple[str, str]]:
@@ -171,11 +213,18 @@ def lens_rows(_workspace: Workspace, version: str, lens: Lens) -> pl.DataFrame:
     return lenses.frame(_workspace, lens)
 
 
+@st.cache_resource(max_entries=64, show_spinner=False)
+def lens_column(_workspace: Workspace, version: str, lens: Lens, name: str) -> pl.Series:
+    """A derived column of the lens frame."""
+    return lenses.derived(_workspace, lens, name, lens_rows(_workspace, version, lens)["item"])
+
+
 @st.cache_resource(max_entries=32, show_spinner=False)
 def slice_options(_workspace: Workspace, version: str, lens: Lens) -> list[str]:
     """The conditions that the slice line offers."""
     found = facets(lens_rows(_workspace, version, lens), [*FACETS, *lenses.metadata_columns(_workspace)])
-    return [str(Condition(column, value)) for column, value in found.select("column", "value").iter_rows()]
+    there = [str(Condition(column, value)) for column, value in found.select("column", "value").iter_rows()]
+    return there + offered(_workspace, lens.run, lens.labels)
 
 
 @st.cache_resource(max_entries=8, show_spinner=False)
@@ -187,28 +236,46 @@ def space_index(_workspace: Workspace, version: str, space: str) -> SpaceIndex:
 # ---- what callbacks do
 
 
-def narrow(conditions: Iterable[Condition]) -> None:
+def narrow(conditions: Iterable[Clause]) -> None:
     """In a callback: add these conditions to the slice, in place of others on the same columns."""
     wanted = list(conditions)
-    widen(condition.column for condition in wanted)
+    widen(column for clause in wanted if (column := clause_column(clause)) is not None)
     st.session_state["where"] = [*st.session_state["where"], *map(str, wanted)]
 
 
 def widen(columns: Iterable[str]) -> None:
-    """In a callback: take the conditions on these columns out of the slice."""
+    """In a callback: take the conditions on these columns out of the slice line."""
     gone = set(columns)
-    kept = [text for text in st.session_state.get("where", []) if text.partition("=")[0] not in gone]
-    st.session_state["where"] = kept
+    st.session_state["where"] = [text for text in st.session_state.get("where", []) if not gone & asked_of(text)]
 
 
-def show_only(conditions: Iterable[Condition]) -> None:
+def asked_of(text: str) -> set[str]:
+    """The columns that the conditions of a part of the slice line are on; none where it does not parse."""
+    try:
+        return set(Slice(Slice.parse([text]).conditions).columns())
+    except InputError:
+        return set()
+
+
+def show_only(conditions: Iterable[Clause]) -> None:
     """In a callback: make these conditions the whole slice."""
     st.session_state["where"] = list(map(str, conditions))
+    saved_slices.leave()
+
+
+def open_slice(frame: Frame, text: str, name: str | None = None, page: str = "browse") -> None:
+    """In a callback: save the slice that prints as `text` and open a page on it, by `slice=ID` in the address.
+
+    The same text and name are saved once. Raises InputError for a text that is no slice.
+    """
+    saved_slices.show_saved(frame.workspace, frame.workspace_id, text, name)
+    go_to(page)
 
 
 def go_to(page: str, **parameters: int | str) -> None:
     """In a callback: open another page with these parameters of its own; `main.py` does it, callbacks cannot."""
     st.session_state[WISH] = (page, {name: str(value) for name, value in parameters.items()})
+    saved_slices.stay()
 
 
 # ---- rows as people see them

@@ -9,9 +9,9 @@ from streamlit.navigation.page import StreamlitPage
 
 from analysis.errors import ErrataError
 from app import drawer, state
-from app.frame import BOUND, WISH, Frame, choose_workspace, draw_frame
+from app.frame import WISH, Frame, choose_workspace, draw_frame
 from app.text import md_escape
-from app.views import browse, mistakes, overview
+from app.views import browse, compare, mistakes, models, overview, suspects
 
 View = Callable[[Frame], pl.Series | None]
 """Draws a page; returns the items that it lists, in its order, for the drawer to step through."""
@@ -22,8 +22,10 @@ PAGES: list[tuple[View, str, str, str]] = [
     (overview.show, "Overview", ":material/dashboard:", "What have we here, and is it worth trusting?"),
     (browse.show, "Browse", ":material/grid_view:", "What is in it, and where do models fail?"),
     (mistakes.show, "Mistakes", ":material/rule:", "Which mistakes, and why?"),
+    (models.show, "Models", ":material/leaderboard:", "How good is each, where?"),
+    (compare.show, "Compare", ":material/compare_arrows:", "Is B truly better than A, and on what?"),
+    (suspects.show, "Suspects", ":material/flag:", "Which labels are wrong?"),
 ]
-_KEPT = "kept_widgets"
 
 
 def main() -> None:
@@ -31,12 +33,12 @@ def main() -> None:
     # A picture of our own: Streamlit would fetch a Material icon for the tab from outside.
     st.set_page_config(page_title="Errata", page_icon=ICON, layout="wide")
     st.logo(LOGO, size="large", icon_image=ICON)
-    drawn: list[tuple[Frame, pl.Series | None]] = []
+    frames: list[Frame] = []
+    listed: list[pl.Series | None] = []
 
     def page(show: View, title: str, icon: str, question: str) -> StreamlitPage:
         def draw() -> None:
-            frame = draw_frame(choose_workspace())
-            drawn.append((frame, show(frame)))
+            listed.append(show(frames[0]))
 
         return st.Page(
             draw, title=title, icon=icon, url_path=title.lower(), default=title == PAGES[0][1], help=question
@@ -46,9 +48,10 @@ def main() -> None:
     chosen = st.navigation(list(pages.values()))
     _follow_wish(chosen, pages)
     try:
+        # Outside of the page: widgets of a page are forgotten when another one is opened, these are on all of them.
+        frames.append(draw_frame(choose_workspace()))
         chosen.run()
-        for frame, listed in drawn:
-            drawer.show(frame, listed)
+        drawer.show(frames[0], listed[0])
     except ErrataError as error:
         st.error(md_escape(error), icon=":material/error:")
 
@@ -58,13 +61,10 @@ def _follow_wish(chosen: StreamlitPage, pages: dict[str, StreamlitPage]) -> None
 
     Switching pages empties the address; the widgets bound to it get their values again on the other page.
     """
-    for key, value in st.session_state.pop(_KEPT, {}).items():
-        st.session_state[key] = value
     if WISH not in st.session_state:
         return
     name, parameters = st.session_state.pop(WISH)
     if chosen.title != pages[name].title:
-        st.session_state[_KEPT] = {key: st.session_state[key] for key in BOUND if key in st.session_state}
         st.switch_page(pages[name], query_params=parameters)
     state.close_item()
     for parameter, value in parameters.items():

@@ -1,5 +1,6 @@
 """The outcomes of predictions in words: for legends, sentences and rows. One table, so that each is said one way."""
 
+from analysis.causes import CATEGORIES
 from app.components.outcomes import Outcome
 
 WORDS = {
@@ -38,16 +39,34 @@ def because(evidence: dict[str, object], class_names: list[str], labels: str) ->
     """A row of analysis.outcomes.evidence as a sentence; empty where the outcome says it all."""
     outcome, index = str(evidence["outcome"]), evidence["because"]
     other = None if index is None else class_names[int(str(index))]
-    if outcome == "fine_grained" and other:
-        return f"Fine-grained: shares the superclass “{evidence['superclass']}” with {other}, which is valid."
-    if outcome == "spurious_correlation" and other:
-        return f"Spurious correlation: seen together with {other} in {evidence['together']} images."
-    if outcome == "too_coarse" and other:
-        return f"Too coarse: {other}, which is valid, is a kind of it."
-    if outcome == "overlapping" and other:
-        return f"Overlapping: the class and {other} are one in the map of overlapping classes."
     if outcome == "agrees_with_rejected":
         return f"The prediction is the original label, which “{labels}” does not hold valid."
-    if outcome in ("non_prototypical", "fine_grained_oov"):
-        return f"{WORDS[outcome].capitalize()}: {evidence['basis']}."
-    return "Model failure: no rule tells why." if outcome == "model_failure" else ""
+    if outcome == "overlapping" and other:
+        return f"Overlapping: the class and {other} are one in the map of overlapping classes."
+    if outcome not in CATEGORIES:
+        return ""
+    why = ""
+    if outcome == "fine_grained" and other:
+        why = f"shares the superclass “{evidence['superclass']}” with {other}, which is valid"
+    elif outcome == "spurious_correlation" and other:
+        why = f"seen together with {other} in {evidence['together']} images"
+    elif outcome == "too_coarse" and other:
+        why = f"{other}, which is valid, is a kind of it"
+    elif not _judged(evidence):
+        why = "no rule tells why" if outcome == "model_failure" else str(evidence["basis"])
+    return f"{WORDS[outcome].capitalize()}{': ' if why else ''}{why}."
+
+
+def said_by(evidence: dict[str, object]) -> str:
+    """Who or what puts a mistake into its category: a panel, or a rule and on what it rests; empty where none does."""
+    outcome = str(evidence["outcome"])
+    if _judged(evidence):
+        return str(evidence["basis"]).replace("judged", "Judged", 1)
+    told_above = ("non_prototypical", "fine_grained_oov", "model_failure")
+    if outcome not in CATEGORIES or outcome in told_above or evidence["basis"] is None:
+        return ""
+    return f"Suggested by rule ({evidence['basis']})"
+
+
+def _judged(evidence: dict[str, object]) -> bool:
+    return str(evidence["basis"] or "").startswith("judged by ")

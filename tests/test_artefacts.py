@@ -30,6 +30,7 @@ from analysis.artefacts import (
     staging,
     sweep,
     versions,
+    withdraw,
     write_atomically,
 )
 from analysis.errors import ErrataError, InputError, LockedError, StaleInputError, WorkspaceError
@@ -142,6 +143,33 @@ def test_sweep_removes_what_dead_writers_left_and_keeps_the_current_version(tmp_
     assert held(tmp_path) == "two"
     assert [path.name for path in versions(tmp_path)] == [current_version(tmp_path)]
     assert not [path for path in tmp_path.iterdir() if path.name.startswith(".staging-")]
+
+
+def test_withdrawing_dies_at_any_step_and_leaves_the_version_or_nothing(tmp_path: Path) -> None:
+    home = tmp_path / "home"
+    seen: set[str | None] = set()
+
+    def prepare() -> None:
+        shutil.rmtree(home, ignore_errors=True)
+        put(home, "old")
+
+    crash_everywhere(lambda: withdraw(home), prepare, lambda: seen.add(held(home)))
+    assert seen == {"old", None}
+
+
+def test_what_is_withdrawn_can_be_swept_and_published_again(tmp_path: Path) -> None:
+    assert not withdraw(tmp_path / "nowhere")
+    assert not (tmp_path / "nowhere").exists()
+    put(tmp_path, "one")
+    assert withdraw(tmp_path)
+    assert held(tmp_path) is None
+    assert not withdraw(tmp_path)
+    put(tmp_path, "two")
+    assert held(tmp_path) == "two"
+    assert withdraw(tmp_path)
+    assert [path.name[:4] for path in versions(tmp_path)] == ["0001", "0002"]
+    sweep(tmp_path)
+    assert versions(tmp_path) == []
 
 
 def test_killed_process_leaves_the_old_version(tmp_path: Path) -> None:

@@ -14,12 +14,12 @@ from analysis.causes import (
     co_occurrence,
     panel_judgements,
     twins_of,
-    typicality,
     valid_pairs,
 )
 from analysis.errors import InputError
 from analysis.labels.classes import imagenet_1k, make_class_list
 from analysis.labels.sets import LabelSet, label_set, original
+from analysis.typicality import typicality
 
 
 def labelled(*triples, items: int, name="x", absent="wrong") -> LabelSet:
@@ -129,6 +129,21 @@ def test_typicality_is_similarity_within_the_class():
     assert np.isnan(found[5])
     assert typicality(vectors, classes, k=9)[0] == pytest.approx(0.5)
     assert np.isnan(typicality(vectors, np.full(6, -1, np.int32))).all()
+
+
+def test_in_a_large_class_the_nearest_are_of_a_sample():
+    rng = np.random.default_rng(0)
+    vectors = np.array([5, 0, 0]) + rng.normal(size=(60, 3))
+    vectors[17] = [-5, 0, 0]
+    classes = np.zeros(60, np.int32)
+    whole = typicality(vectors, classes, k=3)
+    unit = vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
+    similarity = unit @ unit.T - 9 * np.eye(60)
+    assert whole == pytest.approx(np.sort(similarity, axis=1)[:, -3:].mean(axis=1), abs=1e-5)
+    sampled = typicality(vectors, classes, k=3, compared=20)
+    assert sampled.argmin() == whole.argmin() == 17
+    assert (sampled <= whole + 1e-6).all()  # fewer to be near to
+    assert typicality(vectors, classes, k=3, compared=20).tolist() == sampled.tolist()
 
 
 JUDGED = pl.DataFrame(

@@ -10,9 +10,12 @@ from scipy.stats import binomtest, chi2
 from analysis.comparison import (
     FLIPS_SCHEMA,
     PAIRED_SCHEMA,
+    TABLE_SCHEMA,
     compare,
     contrast_label_sets,
     could_change_the_verdict,
+    flip_table,
+    flipped,
     flips,
     mcnemar,
     paired_items,
@@ -337,3 +340,91 @@ def test_every_pair_of_the_published_runs(shared_data):
     assert frame.height == 28
     assert (frame["p_holm"] >= frame["p_bh"]).all()
     assert (frame["p_bh"] >= frame["p_value"]).all()
+
+
+# ---- the flip table, and some items only
+
+
+def test_the_flip_table_says_what_the_label_set_says():
+    said = [(item, 0, "valid") for item in range(6)]
+    opened = labelled(*said, (1, 1, "unclear"), (2, 1, "rejected"), items=6, absent="unjudged")
+    truth = labels_of(0, 0, 0, 0, 0, 0)
+    a, b = ranks([0, 1, 1, 7, 0, 0]), ranks([0, 0, 0, 0, 7, 0])
+    paired = paired_items(a, b, opened, truth)
+    assert paired["verdict_a"].to_list() == ["right", "unclear", "wrong", "unjudged", "right", "right"]
+    table = flip_table(paired)
+    assert dict(table.schema) == TABLE_SCHEMA
+    assert {(x, y): n for x, y, n, _ in table.iter_rows()} == {
+        ("right", "right"): 2,
+        ("right", "unjudged"): 1,
+        ("unclear", "right"): 1,
+        ("unjudged", "right"): 1,
+        ("wrong", "right"): 1,
+    }
+    assert table["share"].sum() == pytest.approx(1)
+
+
+def test_a_closed_set_knows_right_and_wrong_only_and_no_items_make_no_table():
+    truth = labels_of(0, 1)
+    paired = paired_items(ranks([0, 0]), ranks([1, 1]), original(truth), truth)
+    assert flip_table(paired).select("verdict_a", "verdict_b").rows() == [("right", "wrong"), ("wrong", "right")]
+    assert flip_table(paired.clear()).height == 0
+
+
+@given(st.integers(0, 2**32 - 1))
+def test_the_flip_table_sums_to_the_two_by_two(seed):
+    rng = np.random.default_rng(seed)
+    n = int(rng.integers(1, 40))
+    said = [
+        (int(item), int(kind), str(rng.choice(["valid", "unclear", "rejected"])))
+        for item in range(n)
+        for kind in range(3)
+        if rng.random() < 0.6
+    ]
+    labels = labelled(*said, items=n, absent=str(rng.choice(["unjudged", "wrong"])))
+    truth = rng.integers(0, 4, n).astype(np.int32)
+    a, b = ranks(rng.integers(0, 4, n)), ranks(rng.integers(0, 4, n))
+    found = compare(a, b, labels, truth)
+    cells = {(x, y): count for x, y, count, _ in flip_table(paired_items(a, b, labels, truth)).iter_rows()}
+    good = ("right", "unclear")
+
+    def total(a_right, b_right):
+        return sum(count for (x, y), count in cells.items() if (x in good, y in good) == (a_right, b_right))
+
+    assert total(True, True) == found.both_right
+    assert total(False, True) == found.only_a_wrong
+    assert total(True, False) == found.only_b_wrong
+    assert total(False, False) == found.both_wrong
+    unjudged = [sum(count for cell, count in cells.items() if cell[place] == "unjudged") for place in (0, 1)]
+    assert unjudged == [found.n_unjudged_a or 0, found.n_unjudged_b or 0]
+
+
+def test_within_some_items_is_the_comparison_of_runs_that_have_no_others():
+    rng = np.random.default_rng(3)
+    truth = rng.integers(0, 3, 60).astype(np.int32)
+    one, other = rng.integers(0, 3, 50), rng.integers(0, 3, 50)
+    a, b = ranks(one, items=range(50)), ranks(other, items=range(10, 60))
+    within = np.array([*range(0, 60, 3)], np.uint32)
+    kept_a, kept_b = [i for i in within if i < 50], [i for i in within if i >= 10]
+    alone = ranks(one[kept_a], items=kept_a), ranks(other[np.array(kept_b) - 10], items=kept_b)
+    found = compare(a, b, original(truth), truth, within=within)
+    assert found == compare(*alone, original(truth), truth)
+    assert (found.n_only_a, found.n_only_b) == (4, 3)
+    assert paired_items(a, b, original(truth), truth, within=within)["item"].to_list() == [i for i in kept_a if i >= 10]
+    none = compare(a, b, original(truth), truth, within=np.zeros(0, np.uint32))
+    assert (none.n, none.p_value) == (0, None)
+    contrast = contrast_label_sets(
+        a, b, original(truth), labelled(*((i, 0, "valid") for i in range(60)), items=60), truth, within=within
+    )
+    assert contrast.n == found.n
+
+
+def test_the_flips_of_a_group_are_its_items_that_one_run_has_wrong():
+    truth = labels_of(0, 0, 0, 1)
+    paired = paired_items(ranks([0, 1, 1, 0]), ranks([0, 0, 1, 1]), original(truth), truth)
+    groups = pl.DataFrame(
+        {"item": [0, 1, 2, 3, 1], "group": ["x", "x", "x", "y", "y"]}, schema_overrides={"item": pl.UInt32}
+    )
+    assert flipped(paired, groups, "x") == [1]
+    assert flipped(paired, groups, "y") == [1, 3]
+    assert flipped(paired, groups, "z") == []

@@ -75,7 +75,7 @@ def test_each_command_has_a_section_with_all_its_options(command: str, options: 
 
 
 def test_no_section_is_on_a_command_that_does_not_exist() -> None:
-    told = re.findall(r"^### `(errata [a-z ]+?)(?: [\[A-Z][^`]*)?`$", read("guide.md"), re.MULTILINE)
+    told = re.findall(r"^### `(errata [a-z -]+?)(?: [\[A-Z][^`]*)?`$", read("guide.md"), re.MULTILINE)
     assert sorted(told) == sorted(command for command, *_ in COMMANDS)
 
 
@@ -95,9 +95,10 @@ def test_each_metric_is_explained() -> None:
         logsumexp=None,
     )
     labels = np.array([0, 1], np.int32)
-    report = reports.tabulate({"run": five}, [original(labels)], labels)
+    dense = {"run": (np.eye(5)[:2], "probabilities")}
+    report = reports.tabulate({"run": five}, [original(labels)], labels, dense=dense, distances=1 - np.eye(5))  # type: ignore[arg-type]
     names = report["metric"].unique().to_list()
-    assert {"top1", "top5", "accuracy"} <= set(names)
+    assert {"top1", "top5", "accuracy", "set_nll", "graded_error", "loki_accuracy"} <= set(names)
     text = read("metrics.md")
     assert [name for name in names if not re.search(rf"^\| `{name}` \|", text, re.MULTILINE)] == []
 

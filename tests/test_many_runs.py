@@ -16,6 +16,7 @@ from analysis.many_runs import (
     pareto_front,
     rank_stability,
     shared_mistakes,
+    similar_together,
 )
 from tests.published import labelled, labels_of, published, ranks
 
@@ -26,6 +27,27 @@ def test_agreement_is_on_common_items():
     assert (found.runs, found.n) == (["a", "b", "c"], 2)
     assert found.matrix.tolist() == [[1.0, 0.5, 0.5], [0.5, 1.0, 1.0], [0.5, 1.0, 1.0]]
     assert np.isnan(agreement_matrix({"a": ranks([0]), "b": ranks([0], items=[1])}).matrix).all()
+
+
+def test_runs_that_agree_stand_side_by_side():
+    rng = np.random.default_rng(0)
+    families = rng.integers(0, 10, (2, 200))
+    runs = {}
+    for member in range(3):  # of each family in turn
+        for name, family in zip("ab", families, strict=True):
+            slips = rng.random(200) < 0.05
+            runs[f"{name}{member}"] = ranks(np.where(slips, rng.integers(0, 10, 200), family))
+    found = agreement_matrix(runs)
+    order = similar_together(found)
+    assert sorted(order) == list(range(6))
+    assert "".join(found.runs[place][0] for place in order) in ("aaabbb", "bbbaaa")
+
+
+def test_too_few_runs_to_order_stay_as_they_are():
+    assert similar_together(agreement_matrix({})) == []
+    assert similar_together(agreement_matrix({"a": ranks([0]), "b": ranks([1])})) == [0, 1]
+    apart = {name: ranks([0], items=[place]) for place, name in enumerate("abc")}
+    assert similar_together(agreement_matrix(apart)) == [0, 1, 2]
 
 
 @settings(deadline=None)  # a shared machine may pause at any example
@@ -103,6 +125,17 @@ def test_an_ensemble_is_not_measured_where_it_was_chosen():
         best += greedy_ensemble(scores, items, original(truth), size=1, seed=seed)
     # The best of thirty coins looks like 0.57 where it was chosen.
     assert np.mean([member.accuracy for member in best]) == pytest.approx(0.5, abs=0.025)
+
+
+def test_an_ensemble_within_some_items_sees_no_others():
+    rng = np.random.default_rng(4)
+    truth = rng.integers(0, 3, 80).astype(np.int32)
+    scores = {name: rng.normal(size=(80, 3)).astype(np.float32) for name in "ab"}
+    within = np.arange(0, 80, 2, dtype=np.uint32)
+    found = greedy_ensemble(scores, np.arange(80, dtype=np.uint32), original(truth), within=within)
+    alone = greedy_ensemble({name: one[within] for name, one in scores.items()}, within, original(truth))
+    assert found == alone
+    assert found != greedy_ensemble(scores, np.arange(80, dtype=np.uint32), original(truth))
 
 
 def test_an_ensemble_of_different_things_is_refused_and_of_nothing_is_empty():

@@ -9,7 +9,7 @@ import polars as pl
 import pytest
 import typer.main
 
-from analysis import cli, metrics, overview, spaces
+from analysis import cli, overview, spaces
 from analysis.create import create
 from analysis.datasets import DatasetOptions
 from analysis.results.trust import better_labels
@@ -36,20 +36,6 @@ def parsed(command: str) -> tuple[str, dict[str, object]]:
         names.append(words.pop(0))
         found = found.commands[names[-1]]
     return " ".join(names), found.make_context("errata", words).params
-
-
-def test_outcomes_sum_to_the_accuracy_and_to_all_items(made: Workspace) -> None:
-    for labels in made.label_set_names():
-        counts = overview.outcome_counts(made, labels)
-        for run in made.run_names():
-            mine = counts.filter(run=run)
-            estimate = metrics.accuracy(made.run(run).predictions, made.labels(labels))
-            assert mine["n"].sum() == len(made.run(run).predictions.items)
-            assert mine["total"].unique().to_list() == [estimate.n]
-            right = mine.filter("is_right")["n"].sum()
-            assert right / estimate.n == estimate.value
-            assert mine["right"].unique().to_list() == [estimate.value]
-        assert counts["right"].to_list() == sorted(counts["right"].to_list(), reverse=True)
 
 
 def test_the_best_run_stands_on_the_items_that_both_sets_count(made: Workspace) -> None:
@@ -130,7 +116,7 @@ def test_an_empty_workspace_is_told_where_to_begin(tmp_path: Path) -> None:
     for step, name in zip(steps, ["runs import", "labels import"], strict=True):
         command, given = parsed(step.command)
         assert (command, given["workspace"]) == (name, made.path)
-    for table in (overview.run_table(made), overview.space_table(made), overview.outcome_counts(made, "original")):
+    for table in (overview.run_table(made), overview.space_table(made)):
         assert table.is_empty()
     assert better_labels(made) is None
     assert overview.best_standing(made, "original") is None

@@ -162,6 +162,27 @@ def test_dense_scores_give_likelihood_and_brier():
     assert values(first, metric="set_nll") == pytest.approx([-np.log(0.5 * 0.8) / 2])
 
 
+def test_distances_between_classes_give_a_graded_error_and_another_decoder():
+    truth = labels_of(0, 1, 2)
+    line = np.abs(np.arange(3)[:, None] - np.arange(3))
+    p = np.array([[0.4, 0.2, 0.4], [0.1, 0.8, 0.1], [1.0, 0.0, 0.0]])
+    run = ranks(p.argmax(axis=1))
+    labels = labelled((0, 0, "valid"), (1, 1, "valid"), (2, 2, "valid"), (2, 1, "valid"), items=3)
+    frame = tabulate({"a": run}, [labels], truth, dense={"a": (p, "probabilities")}, distances=line)
+    # The third is one step from the nearer of its two valid classes; Loki takes the middle class for the first.
+    assert values(frame, metric="graded_error") == pytest.approx([1 / 3])
+    assert values(frame, metric="loki_accuracy") == pytest.approx([1 / 3])
+    assert values(frame, metric="accuracy") == pytest.approx([2 / 3])
+    assert frame.filter(metric="graded_error")["high"][0] <= 2
+    shown = {line.split()[2]: line.split()[3:] for line in table(frame).splitlines()[1:-1]}
+    assert shown["graded_error"][0] == "0.333"
+    assert "edges" in shown["graded_error"]
+    assert shown["accuracy"][0] == "66.7"
+    alone = tabulate({"a": run}, [labels], truth, distances=line)
+    assert values(alone, metric="graded_error") == pytest.approx([1 / 3])
+    assert alone.filter(metric="loki_accuracy").is_empty()
+
+
 def test_what_counts_as_right_may_be_wider_than_the_k_valid_classes():
     truth = labels_of(0, 1)
     wider = labelled((0, 0, "valid"), (0, 2, "valid"), (1, 1, "valid"), items=2, name="original")

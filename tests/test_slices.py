@@ -34,7 +34,8 @@ FRAME = pl.DataFrame(
         "cluster": [1, 2, 2, None, 3],
         "taken": [dt.date(2020, 1, day) for day in (1, 2, 3, 4, 5)],
         "my column": ["x=1", "", " y", "z & w", 'say "no"'],
-        "tags": [["a"], [], None, ["b"], ["c"]],
+        "tags": [["a", "bc"], [], None, ["b"], ["c"]],
+        "size": [{"w": 1}] * 5,
     },
     schema_overrides={
         "item": pl.UInt32,
@@ -82,6 +83,11 @@ def items(text: str | list[str]) -> list[int]:
         ("key=c d.png", [2]),
         ('"my column"="z & w"', [3]),
         ("tags is null", [2]),
+        ("tags=a", [0]),
+        ("tags=a & tags=c", [0, 4]),
+        ("tags != a", [1, 2, 3, 4]),
+        ("tags in (b, bc)", [0, 3]),
+        ("tags contains C", [0, 4]),
         ("items (0-2, 4) & not items (1)", [0, 2, 4]),
         ("all | order by confidence desc, key", [2, 0, 1, 4, 3]),
         ("cluster >= 2 | order by cluster desc, key desc", [4, 2, 1]),
@@ -106,11 +112,20 @@ def test_lines(line, expected):
         ("not=1", "not", "1"),
         ('a="b \\" c"', "a", 'b " c'),
         ('"a b"=c', "a b", "c"),
+        ("right@efficientnet-lite:2=false", "right@efficientnet-lite:2", "false"),
+        ("right@a@b=x, y", "right@a@b", "x, y"),
     ],
 )
 def test_the_short_form_takes_all_behind_the_sign_as_the_value(text, column, value):
     assert Condition.parse(text) == Condition(column, value)
     assert Slice.parse([text]).conditions == (Condition(column, value),)
+
+
+def test_columns_of_runs_are_plain_names():
+    assert str(Condition("right@efficientnet-lite:2", "false")) == "right@efficientnet-lite:2=false"
+    parsed = Slice.parse("confidence@a:b/c >= 0.5 & not x@y is null & items (1) & items=2 | order by x@y desc, key")
+    assert parsed.columns() == ("confidence@a:b/c", "x@y", "items", "key")
+    assert Slice.parse(str(parsed)) == parsed
 
 
 def test_parts_as_texts():
@@ -173,7 +188,8 @@ def test_errors_of_the_line_say_where(line, place):
         ("taken >= 3", ["Date", "3"]),
         ("key >= 3", ["String", "text"]),
         ("cluster contains 1", ["no text"]),
-        ("tags=a", ["List", "is null"]),
+        ("size=a", ["Struct", "is null"]),
+        ("all | order by tags", ["order by tags", "no order"]),
         ("all | order by colour", ["order by colour", "no column"]),
         ("not not colour=red", ["no column"]),
     ],
@@ -203,7 +219,9 @@ def test_nothing_typed_is_executed():
 
 # ---- round trip
 
-names = st.one_of(st.text(min_size=1, max_size=8), st.sampled_from(["not", "all", "items", "sample", "class"]))
+names = st.one_of(
+    st.text(min_size=1, max_size=8), st.sampled_from(["not", "all", "items", "sample", "class", "a@b:c/d"])
+)
 texts = st.one_of(st.text(max_size=10), st.sampled_from(["null", "and", "desc", "a b", " a", "a  b", '"', "\u2028"]))
 bounds = st.one_of(st.integers(), st.floats(allow_nan=False, allow_infinity=False), texts)
 ranges = st.builds(

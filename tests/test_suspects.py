@@ -27,6 +27,10 @@ def run(classes, scores=None, items=None, kind="probabilities", logsumexp=None) 
     )
 
 
+def named(runs: list[Predictions]) -> dict[str, Predictions]:
+    return {str(number): one for number, one in enumerate(runs)}
+
+
 def rows(frame: pl.DataFrame) -> list[tuple]:
     assert frame.schema == suspects.SIGNAL_SCHEMA
     return [(item, pytest.approx(score, abs=1e-6), suggested) for item, score, suggested in frame.iter_rows()]
@@ -38,9 +42,31 @@ def rows(frame: pl.DataFrame) -> list[tuple]:
 def test_doubt_and_margin_of_one_run_with_the_rest_spread_over_the_other_classes():
     one = run([[0, 1], [0, 2], [2, -1], [1, 0]], [[0.7, 0.2], [0.6, 0.2], [0.5, np.nan], [0.9, 0.1]])
     # Of five classes, item 1's label gets a third of the 0.2 that is left, item 2's others a quarter of 0.5.
-    assert rows(suspects.label_doubt(one, ORIGINAL, 5)) == [(0, 0.3, 1), (1, 1 - 0.2 / 3, 0), (2, 0.5, None)]
-    expected = [(0, 0.2 - 0.7, 1), (1, 0.6 - 0.2 / 3, 0), (2, 0.125 - 0.5, None)]
-    assert rows(suspects.label_margin(one, ORIGINAL, 5)) == expected
+    doubt, margin = suspects.doubt_and_margin(one, ORIGINAL, 5)
+    assert rows(doubt) == [(0, 0.3, 1), (1, 1 - 0.2 / 3, 0), (2, 0.5, None)]
+    assert rows(margin) == [(0, 0.2 - 0.7, 1), (1, 0.6 - 0.2 / 3, 0), (2, 0.125 - 0.5, None)]
+
+
+@pytest.mark.parametrize("kind", ["logits", "probabilities"])
+def test_dense_scores_tell_the_label_that_is_not_among_the_best(kind):
+    p = np.array([[0.5, 0.3, 0.1, 0.06, 0.04], [0.5, 0.04, 0.3, 0.1, 0.06], [0.3, 0.1, 0.02, 0.5, 0.08]])
+    best = np.argsort(-p, axis=1)[:, :2]
+    scores = np.take_along_axis(p, best, axis=1)
+    given = np.log(p) + 2 if kind == "logits" else p
+    one = run(best, np.log(scores) + 2 if kind == "logits" else scores, kind=kind, logsumexp=[2, 2, 2])
+    dense = given.astype(np.float16)
+    doubt, margin = suspects.doubt_and_margin(one, ORIGINAL, 5, dense)
+    # Labels 0, 1 and 2: the first is the best class, the others are the last.
+    assert doubt["score"].to_list() == pytest.approx([0.5, 0.96, 0.98], abs=1e-3)
+    assert margin["score"].to_list() == pytest.approx([-0.2, 0.46, 0.48], abs=1e-3)
+    without, _ = suspects.doubt_and_margin(one, ORIGINAL, 5)
+    assert without["score"].to_list() == pytest.approx([0.5, 1 - 0.2 / 3, 1 - 0.2 / 3])
+    two = {"a": one, "b": one}
+    _, mean = suspects.votes_and_mean_margin(two, ORIGINAL, 5, {"a": dense, "b": dense})
+    assert mean["score"].to_list() == pytest.approx([-0.2, 0.46, 0.48], abs=1e-3)
+    _, half = suspects.votes_and_mean_margin(two, ORIGINAL, 5, {"b": dense})
+    label = [0.5, (0.04 + 0.2 / 3) / 2, (0.02 + 0.2 / 3) / 2]
+    assert half["score"].to_list() == pytest.approx([-0.2, 0.5 - label[1], 0.5 - label[2]], abs=1e-3)
 
 
 def test_logits_and_ranks_as_probabilities():
@@ -58,9 +84,9 @@ def test_logits_and_ranks_as_probabilities():
 
 def test_items_without_a_label_or_a_prediction_have_no_signal():
     one = run([[0], [-1], [1]], [[1.0], [np.nan], [1.0]], items=[0, 1, 3])
-    for signal in (suspects.label_doubt, suspects.label_margin):
-        assert signal(one, ORIGINAL, 3)["item"].to_list() == [0]
-    assert suspects.votes([one], ORIGINAL, 3)["item"].to_list() == [0]
+    of_one = suspects.doubt_and_margin(one, ORIGINAL, 3)
+    of_many = suspects.votes_and_mean_margin({"one": one}, ORIGINAL, 3)
+    assert [signal["item"].to_list() for signal in (*of_one, *of_many)] == [[0]] * 4
 
 
 # ---- many runs
@@ -72,12 +98,12 @@ def test_votes_are_for_one_other_label_and_share_by_the_runs_that_cover_the_item
         run([[2, 0], [2, 0]], [[0.5, 0.4], [0.9, 0.1]]),
         run([[1, 2]], [[0.8, 0.1]], items=[0]),
     ]
-    first, second = suspects.votes(runs, ORIGINAL, 3).iter_rows()
+    votes, margin = suspects.votes_and_mean_margin(named(runs), ORIGINAL, 3)
+    first, second = votes.iter_rows()
     assert (first[0], first[2], second[0], second[2]) == (0, 1, 1, 2)
     # Item 0: two of three votes for 1, none for 0. Item 1: one of two for 2, one of two for its label.
     assert first[1] == pytest.approx(2 / 3, abs=0.5 / 4)
     assert second[1] == pytest.approx(0, abs=0.5 / 3)
-    margin = suspects.mean_margin(runs, ORIGINAL, 3)
     mean = np.array([[0.3, 0.6, 0.1], [0.4, 0.1, 0.5], [0.1, 0.8, 0.1]]).mean(axis=0)
     assert margin.row(0)[1] == pytest.approx(mean[1] - mean[0], abs=1e-6)
     assert margin["suggested"].to_list() == [1, 2]
@@ -99,8 +125,7 @@ def test_signals_of_runs_equal_a_plain_loop(seed, n_runs, n_classes):
         spread = np.tile(((1 - best.sum(1)) / max(1, n_classes - k))[:, None], n_classes)
         np.put_along_axis(spread, classes, best, axis=1)
         full.append(dict(zip(items.tolist(), spread, strict=True)))
-    margin = suspects.mean_margin(runs, original, n_classes)
-    ballots = suspects.votes(runs, original, n_classes)
+    ballots, margin = suspects.votes_and_mean_margin(named(runs), original, n_classes)
     expected = [i for i in range(n) if original[i] >= 0 and any(i in one for one in full)]
     assert margin["item"].to_list() == ballots["item"].to_list() == expected
     for place, item in enumerate(expected):
@@ -123,6 +148,47 @@ def test_neighbours_leave_the_item_itself_and_the_unlabelled_out():
     neighbours = np.array([[0, 1, 2, 3], [1, 2, 4, -1], [5, 2, -1, -1], [4, 2, 0, 1]])
     found = suspects.neighbour_disagreement(np.arange(4, dtype=np.uint32), neighbours, original)
     assert rows(found) == [(0, 2 / 3, 1), (1, 1.0, 1), (3, 3 / 4, 0)]
+
+
+def test_nearer_neighbours_weigh_more():
+    original = np.array([0, 0, 1, 2, 2], np.int32)
+    neighbours, similarity = np.array([[1, 2, 3, 4]]), np.array([[0.9, 0.93, 0.5, 0.5]])
+    found = suspects.neighbour_disagreement(np.zeros(1, np.uint32), neighbours, original, similarity)
+    weight = np.exp(similarity[0] / 0.07)
+    # Two of three others are of class 2, but the near one outweighs them.
+    assert rows(found) == [(0, weight[1:].sum() / weight.sum(), 1)]
+
+
+@settings(deadline=None, max_examples=25)
+@given(st.integers(0, 2**32 - 1), st.integers(0, 14), st.integers(1, 8))
+def test_nearest_equal_a_plain_loop(seed, n, k):
+    rng = np.random.default_rng(seed)
+    original = rng.integers(-1, 3, 40).astype(np.int32)
+    items = np.sort(rng.choice(40, n, replace=False)).astype(np.uint32)
+    vectors = rng.normal(size=(n, 4)).astype(np.float32)
+    vectors[1::3] = vectors[: len(vectors[1::3])]  # copies of others
+    vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
+    found, similarity = suspects.nearest(items, vectors, original, k=k)
+    assert found.shape == similarity.shape == (n, k)
+    for place, item in enumerate(items):
+        others = [i for i in range(n) if i != place and original[items[i]] >= 0]
+        expected = sorted((float(vectors[place] @ vectors[i]) for i in others), reverse=True)[:k]
+        there = found[place] >= 0
+        assert similarity[place][there].tolist() == pytest.approx(expected, abs=1e-5)
+        assert item not in found[place]
+        assert len(set(found[place][there])) == len(expected)
+        assert (original[found[place][there]] >= 0).all()
+        assert there.tolist() == sorted(there, reverse=True)
+
+
+def test_neighbours_are_drawn_from_so_many(monkeypatch):
+    monkeypatch.setattr("analysis.suspects.vectors.REFERENCES", 10)
+    vectors = np.random.default_rng(0).normal(size=(60, 4)).astype(np.float32)
+    original = np.zeros(60, np.int32)
+    found, _ = suspects.nearest(np.arange(60, dtype=np.uint32), vectors, original, k=5)
+    assert len(np.unique(found)) == 10
+    assert (found >= 0).all()
+    assert (found != np.arange(60)[:, None]).all()
 
 
 def test_class_gaussian_finds_the_swapped_labels_and_leaves_the_item_out():
@@ -221,6 +287,45 @@ def test_evaluation_by_hand_with_ties():
     assert [row[f"precision_at_{k}"] for k in (1, 2, 3, 6)] == [1.0, 0.75, pytest.approx(2 / 3), None]
 
 
+@settings(deadline=None, max_examples=60)
+@given(st.integers(0, 2**32 - 1), st.integers(2, 60), st.integers(1, 8))
+def test_figures_equal_those_of_scikit_learn(seed, n, different):
+    from sklearn.metrics import average_precision_score, roc_auc_score
+
+    rng = np.random.default_rng(seed)
+    score, answer = rng.integers(0, different, n) / 3, rng.random(n) < 0.3
+    answer[:2] = True, False
+    ranking = suspects.Ranking.of(score, answer)
+    assert ranking.auroc() == pytest.approx(roc_auc_score(answer, score))
+    assert ranking.average_precision() == pytest.approx(average_precision_score(answer, score))
+
+
+def test_a_precision_curve_by_hand():
+    curve = suspects.precision_curve(np.array([5, 4, 4, 1]), np.array([True, True, False, False]))
+    assert curve["length"].to_list() == [1, 2, 3, 4]
+    assert curve["disputed"].to_list() == [1, 1.5, 2, 2]
+    assert curve["precision"].to_list() == pytest.approx([1, 0.75, 2 / 3, 0.5])
+    assert (curve["low"] <= curve["precision"]).all()
+    assert (curve["precision"] <= curve["high"]).all()
+    assert suspects.precision_curve(np.array([]), np.array([], bool)).is_empty()
+    long = suspects.precision_curve(np.arange(5000.0), np.zeros(5000, bool), points=50)
+    assert long.height <= 50
+    assert (long["length"][0], long["length"][-1]) == (1, 5000)
+
+
+def test_a_signal_of_few_items_takes_none_from_the_others():
+    signals, truth, _ = made_signals()
+    signals["small"] = signals["a"].head(20)
+    table = {row["signal"]: row for row in suspects.measured(signals, truth).iter_rows(named=True)}
+    assert [table[name]["n"] for name in ("a", "b", "noise", "small")] == [600, 600, 600, 20]
+    assert table["small"]["precision_at_100"] is None
+    assert table["a"] == suspects.evaluate({"a": signals["a"]}, truth).row(0, named=True)
+    halves = {"first": signals["a"].head(300), "second": signals["a"].tail(300)}
+    assert suspects.measured(halves, truth)["n"].to_list() == [300, 300]
+    assert suspects.measured({}, truth).is_empty()
+    assert suspects.measured({"none": signals["a"].clear()}, truth).is_empty()
+
+
 def test_a_truth_of_one_kind_has_no_auroc():
     signals, truth, _ = made_signals(50)
     table = suspects.evaluate(signals, truth.with_columns(disputed=True), ks=())
@@ -270,7 +375,7 @@ def imagenet(shared_data: Path):
 def test_the_baseline_is_the_published_one(imagenet):
     runs, original, truth = imagenet
     assert (truth["disputed"].sum(), truth.height) == (4_673, 46_837)
-    doubt = suspects.label_doubt(runs["resnet50_pytorch_imagenet"], original, 1000)
+    doubt, _ = suspects.doubt_and_margin(runs["resnet50_pytorch_imagenet"], original, 1000)
     (row,) = suspects.evaluate({"baseline": doubt}, truth).iter_rows(named=True)
     assert round(row["base_rate"], 4) == 0.0998
     assert round(row["auroc"], 3) == 0.850
@@ -282,7 +387,7 @@ def test_eight_runs_beat_the_baseline_clearly(imagenet):
     runs, original, truth = imagenet
     assert len(runs) == 8
     signals = suspects.signals_of_runs(runs, original, 1000)
-    signals["combined"] = suspects.combine(signals, truth, original)
+    signals["combined"] = suspects.combine({name: signals[name] for name in ("votes", "mean margin")}, truth, original)
     table = suspects.evaluate(signals, truth)
     found = {row["signal"]: row for row in table.iter_rows(named=True)}
     for name in ("votes", "mean margin"):

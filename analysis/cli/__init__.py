@@ -2,11 +2,11 @@
 
 import sys
 
-from analysis.cli import datasets, imports, models, numbers, serving
+from analysis.cli import causes, datasets, exports, imports, models, numbers, reviews, serving
 from analysis.cli.base import app, say
 from analysis.errors import ErrataError
 
-__all__ = ["app", "datasets", "imports", "main", "models", "numbers", "serving"]
+__all__ = ["app", "causes", "datasets", "exports", "imports", "main", "models", "numbers", "reviews", "serving"]
 
 
 def main() -> None:

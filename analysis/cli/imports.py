@@ -30,6 +30,24 @@ def import_run(
     )
 
 
+@runs_app.command("import-folder")
+def import_folder(
+    workspace: WorkspacePath,
+    folder: Annotated[
+        Path, typer.Argument(metavar="FOLDER", help="A run each file; a folder within: a run of several.")
+    ],
+    order: Annotated[str | None, typer.Option(help="What the rows follow: imagefolder, filename or keys.")] = None,
+    seen: Annotated[Literal["yes", "no", "unknown"], typer.Option(help="Trained on these images?")] = "unknown",
+    force: Annotated[bool, typer.Option(help="Take rows that look misordered.")] = False,
+) -> None:
+    """Bring in each file of predictions in a folder as a run of its name."""
+    from analysis.imports import import_runs
+    from analysis.workspace import Workspace
+
+    for run in import_runs(Workspace.open(workspace), folder, order=order, seen=seen, force=force):
+        say(f"{run.name}: {run.manifest['n']:,} items, scores are {run.manifest['score_kind']}.")
+
+
 @labels_app.command("import")
 def import_labels(
     workspace: WorkspacePath,

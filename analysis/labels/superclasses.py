@@ -63,6 +63,10 @@ class Superclasses:
         name: str = self.table["name"][min(places, key=lambda place: n[place])]
         return name
 
+    def alike(self, index: int) -> NDArray[np.intp]:
+        """The classes that share a superclass with a class, itself among them where it is in one; ascending."""
+        return np.flatnonzero(self.share(np.full(self.n_classes, index), np.arange(self.n_classes)))
+
     def scores(self, same: ArrayLike, different: ArrayLike) -> dict[str, int]:
         """How the table does on pairs (n, 2) of classes known to be alike, and known to be different.
 
@@ -88,7 +92,8 @@ def read_superclasses(path: Path, classes: ClassList) -> Superclasses:
 
     CSV, TSV, Parquet: columns superclass and class (an id, index or unique name; or several in a cell, parted by
     `|`), and perhaps name. JSON: `{"bird": ["n01530575", ...]}`, or a list of objects with these keys.
-    Raises InputError naming the row and value of a class that is unknown, and for a file without these columns.
+    Raises InputError naming the row and value of a class that is unknown or comes twice in a superclass, and for a
+    file without these columns.
     """
     frame = _read_json(path) if path.suffix.lower() == ".json" else read_table(path)
     column = find_column(frame, ("class", "classes", "wnid", "label"))
@@ -103,8 +108,18 @@ def read_superclasses(path: Path, classes: ClassList) -> Superclasses:
     names = frame["name"].cast(pl.String) if "name" in frame.columns else ids
     members = class_cells(frame[column], classes, path.name)
     named = pl.DataFrame({"superclass": ids, "name": names, "class": members})
-    rows = named.with_columns(pl.col("name").fill_null(pl.col("superclass"))).explode("class").drop_nulls("class")
-    return make_superclasses(rows.rows(), len(classes), f"file {path.name}")
+    rows = named.with_columns(pl.col("name").fill_null(pl.col("superclass"))).with_row_index("row", offset=1)
+    rows = rows.explode("class").drop_nulls("class")
+    if rows.is_empty():
+        raise InputError(f"{path.name}: no superclass holds a class.")
+    again = rows.filter(~pl.struct("superclass", "class").is_first_distinct())
+    if again.height:
+        row, superclass, _, index = again.row(0)
+        first = rows.filter(superclass=superclass, **{"class": index})["row"][0]
+        raise InputError(
+            f"{path.name}: row {row} puts {classes.ids[index]!r} into {superclass!r}, as row {first} does. Remove it."
+        )
+    return make_superclasses(rows.drop("row").rows(), len(classes), f"file {path.name}")
 
 
 def _read_json(path: Path) -> pl.DataFrame:

@@ -1,31 +1,16 @@
-"""Outcomes of a workspace's runs, and what tells the causes of their mistakes."""
+"""Outcomes of a workspace's runs."""
 
-from functools import lru_cache
 from typing import Any
 
 import polars as pl
 
 from analysis import outcomes
-from analysis.causes import Causes, causes_of
-from analysis.labels.hierarchy import hierarchy_of, with_lower_classes
-from analysis.labels.sets import LabelSet, Unclear
+from analysis.labels.sets import Unclear
+from analysis.results.causes import causes
+from analysis.results.taxonomy import accepting
 from analysis.workspace import Workspace
 
-# A snapshot never changes, so what is derived from one can be kept as long as it is in use.
-
-
-@lru_cache(maxsize=32)
-def accepting(workspace: Workspace, labels: str) -> LabelSet:
-    """A label set in which classes below a valid one are valid too, where the class list has a hierarchy of its own."""
-    hierarchy = hierarchy_of(workspace.classes())
-    return workspace.labels(labels) if hierarchy is None else with_lower_classes(workspace.labels(labels), hierarchy)
-
-
-@lru_cache(maxsize=32)
-def causes(workspace: Workspace, labels: str) -> Causes:
-    """What tells the causes of mistakes under a label set: twins, superclasses, classes seen together."""
-    sets = [workspace.labels(name) for name in workspace.label_set_names()]
-    return causes_of(workspace.classes(), sets, workspace.original_labels, under=labels)
+__all__ = ["accepting", "causes", "outcome_report", "run_outcomes"]
 
 
 def run_outcomes(workspace: Workspace, run: str, labels: str, *, unclear: Unclear = "lenient") -> pl.DataFrame:

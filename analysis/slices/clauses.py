@@ -4,6 +4,7 @@ import json
 import math
 import re
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import polars as pl
@@ -12,7 +13,7 @@ from analysis.errors import InputError
 
 Bound = int | float | str
 KEYWORDS = {"not", "all", "items", "sample", "order"}
-PLAIN_NAME = re.compile(r"[^\W\d][\w./-]*")
+PLAIN_NAME = re.compile(r"[^\W\d][\w./@:-]*")
 SPECIAL = r'\s"=<>!(),&|'  # none of these stands in a word, within a character class
 _PLAIN_TEXT = re.compile(rf"[^{SPECIAL}]+( [^{SPECIAL}]+)*")
 
@@ -119,9 +120,15 @@ class Items:
         object.__setattr__(self, "ids", tuple(sorted(set(self.ids))))
 
     def __str__(self) -> str:
+        return self._text
+
+    @cached_property
+    def _text(self) -> str:
         ids = np.array(self.ids, np.int64)
-        runs = np.split(ids, np.flatnonzero(np.diff(ids) > 1) + 1) if len(ids) else []
-        return f"items ({', '.join(str(run[0]) if len(run) == 1 else f'{run[0]}-{run[-1]}' for run in runs)})"
+        gaps = np.flatnonzero(np.diff(ids) > 1)
+        first, last = ids[np.append(0, gaps + 1)] if len(ids) else ids, ids[np.append(gaps, -1)] if len(ids) else ids
+        runs = zip(first.tolist(), last.tolist(), strict=True)
+        return f"items ({', '.join(str(low) if low == high else f'{low}-{high}' for low, high in runs)})"
 
 
 @dataclass(frozen=True)
@@ -135,6 +142,13 @@ class Not:
 
 
 Clause = Condition | OneOf | Range | IsNull | Contains | Items | Not
+
+
+def clause_column(clause: Clause) -> str | None:
+    """The column that a clause is on; None for a list of items."""
+    if isinstance(clause, Not):
+        return clause_column(clause.clause)
+    return None if isinstance(clause, Items) else clause.column
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from operator import or_
 import polars as pl
 
 from analysis.errors import InputError
-from analysis.slices.clauses import Bound, Clause, Contains, IsNull, Items, Not, OneOf, Range, bound_text
+from analysis.slices.clauses import Bound, Clause, Condition, Contains, IsNull, Items, Not, OneOf, Range, bound_text
 
 _READERS = {
     pl.Date: dt.date.fromisoformat,
@@ -34,6 +34,14 @@ def compiled(clause: Clause, schema: Mapping[str, pl.DataType]) -> pl.Expr:
     column = pl.col(clause.column)
     if isinstance(clause, IsNull):
         return column.is_null() | column.is_nan().fill_null(False) if dtype.is_float() else column.is_null()
+    if isinstance(dtype, pl.List):
+        held = _test(clause, pl.element(), dtype.inner)  # type: ignore[arg-type]
+        return column.list.eval(held).list.any().fill_null(False)
+    return _test(clause, column, dtype)
+
+
+def _test(clause: Condition | OneOf | Range | Contains, column: pl.Expr, dtype: pl.DataType) -> pl.Expr:
+    """Whether values of a column, or of a list in one, are what the clause asks for."""
     if dtype.is_nested() or dtype in (pl.Binary, pl.Object):
         raise InputError(f"In {str(clause)!r}: {clause.column} holds {dtype}, of which only 'is null' can be asked.")
     if isinstance(clause, Contains):

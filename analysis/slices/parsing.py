@@ -45,7 +45,7 @@ class Tails:
 
 
 _TOKEN = re.compile(rf'\s*(?:(?P<text>"(?:[^"\\]|\\.)*")|(?P<sign><=|>=|!=|[=<>(),&|])|(?P<word>[^{SPECIAL}]+))')
-_LEGACY = re.compile(r"([\w ()/.+%~-]+)=(.*)", re.DOTALL)  # names percent-encoded, values as they are
+_LEGACY = re.compile(r"([\w ()/.+%~@:-]+)=(.*)", re.DOTALL)  # names percent-encoded, values as they are
 
 
 def parse_clause(text: str) -> Clause:

@@ -4,6 +4,9 @@ A signal is a frame of SIGNAL_SCHEMA, one row for each labelled item that it can
 suspicious. Signals come from one run, from many runs, from neighbours or vectors in a space, and from combining
 others. `evaluate` measures each against a label set that says more than the original one. Where the models were
 trained on these items, their signals are not out-of-fold and say so nowhere: the caller must.
+
+cleanlab computes none of this better: its scores of single models and of ensembles are those of `signals`, and its
+adjustment by class thresholds finds fewer errors on ImageNet's labels (average precision 0.36 for 0.43).
 """
 
 from collections.abc import Mapping
@@ -14,23 +17,21 @@ from numpy.typing import NDArray
 
 from analysis.labels.classes import ClassList
 from analysis.models.predictions import Predictions
-from analysis.suspects.combination import combine, disputed, evaluate, rank_average
+from analysis.suspects.combination import combine, rank_average, side_by_side
+from analysis.suspects.quality import Ranking, disputed, evaluate, measured, precision_curve
 from analysis.suspects.signals import (
     SIGNAL_SCHEMA,
-    class_gaussian,
-    label_doubt,
-    label_margin,
-    mean_margin,
-    neighbour_disagreement,
+    doubt_and_margin,
     probabilities,
     signal_frame,
-    votes,
+    votes_and_mean_margin,
 )
+from analysis.suspects.vectors import class_gaussian, nearest, neighbour_disagreement
 
 __all__ = [
-    "SIGNAL_SCHEMA", "SUSPECTS_SCHEMA", "class_gaussian", "combine", "disputed", "evaluate", "label_doubt",
-    "label_margin", "mean_margin", "neighbour_disagreement", "probabilities", "rank_average", "signal_frame",
-    "signals_of_runs", "suspects", "votes",
+    "SIGNAL_SCHEMA", "SUSPECTS_SCHEMA", "Ranking", "class_gaussian", "combine", "disputed", "doubt_and_margin",
+    "evaluate", "measured", "nearest", "neighbour_disagreement", "precision_curve", "probabilities", "rank_average",
+    "side_by_side", "signal_frame", "signals_of_runs", "signals_of_space", "suspects", "votes_and_mean_margin",
 ]  # fmt: skip
 
 SUSPECTS_SCHEMA = {
@@ -44,17 +45,37 @@ SUSPECTS_SCHEMA = {
 
 
 def signals_of_runs(
-    runs: Mapping[str, Predictions], original: NDArray[np.int32], n_classes: int
+    runs: Mapping[str, Predictions],
+    original: NDArray[np.int32],
+    n_classes: int,
+    dense: Mapping[str, NDArray[np.floating]] | None = None,
 ) -> dict[str, pl.DataFrame]:
     """Every signal that these runs give, by name: `1 - p(t) of RUN`, `margin of RUN`, and of several, `votes` and
-    `mean margin`."""
-    found = {}
+    `mean margin`. `dense` holds the dense scores (n, C) of those runs that have some."""
+    dense = dense or {}
+    found: dict[str, pl.DataFrame] = {}
     for name, run in runs.items():
-        found[f"1 - p(t) of {name}"] = label_doubt(run, original, n_classes)
-        found[f"margin of {name}"] = label_margin(run, original, n_classes)
+        doubt, margin = doubt_and_margin(run, original, n_classes, dense.get(name))
+        found |= {f"1 - p(t) of {name}": doubt, f"margin of {name}": margin}
     if len(runs) > 1:
-        found["votes"] = votes(list(runs.values()), original, n_classes)
-        found["mean margin"] = mean_margin(list(runs.values()), original, n_classes)
+        found["votes"], found["mean margin"] = votes_and_mean_margin(runs, original, n_classes, dense)
+    return found
+
+
+def signals_of_space(
+    name: str,
+    items: NDArray[np.uint32],
+    vectors: NDArray[np.float32],
+    original: NDArray[np.int32],
+    n_classes: int,
+) -> dict[str, pl.DataFrame]:
+    """The signals that unit vectors (n, d) of `items` (n,) give: `neighbours in SPACE`, and `class Gaussian in SPACE`
+    where two classes have two items. Both leave the item's own label out."""
+    near, similarity = nearest(items, vectors, original)
+    found = {f"neighbours in {name}": neighbour_disagreement(items, near, original, similarity)}
+    counts = np.bincount(original[items][original[items] >= 0], minlength=n_classes)
+    if (counts >= 2).sum() >= 2:
+        found[f"class Gaussian in {name}"] = class_gaussian(items, vectors, original, n_classes)
     return found
 
 

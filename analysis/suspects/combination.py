@@ -1,6 +1,6 @@
-"""Signals combined, and each measured against a label set that says more than the original one."""
+"""Signals combined into one."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 import numpy as np
 import polars as pl
@@ -8,10 +8,7 @@ from numpy.typing import NDArray
 from scipy.stats import rankdata
 
 from analysis.errors import InputError
-from analysis.labels.sets import LabelSet, Unclear
 from analysis.suspects.signals import signal_frame
-
-# ---- combinations
 
 
 def rank_average(signals: Mapping[str, pl.DataFrame]) -> pl.DataFrame:
@@ -19,7 +16,7 @@ def rank_average(signals: Mapping[str, pl.DataFrame]) -> pl.DataFrame:
 
     Suggested is what most signals suggest, of equals the first signal's.
     """
-    items, scores, suggested = _table(signals)
+    items, scores, suggested = table(signals)
     ranks = np.stack([rankdata(column) / max(1, len(items)) for column in scores.T], axis=1)
     return signal_frame(items, ranks.mean(axis=1), suggested)
 
@@ -44,7 +41,7 @@ def combine(
     from sklearn.pipeline import make_pipeline  # type: ignore[import-untyped, unused-ignore]
     from sklearn.preprocessing import StandardScaler  # type: ignore[import-untyped, unused-ignore]
 
-    items, scores, suggested = _table(signals)
+    items, scores, suggested = table(signals)
     rows = pl.DataFrame({"item": items})
     answers = rows.join(disputed, on="item", how="left", maintain_order="left")["disputed"]
     known = answers.is_not_null().to_numpy()
@@ -94,7 +91,7 @@ def _rates(
     return np.log(rates / (1 - rates))
 
 
-def _table(
+def table(
     signals: Mapping[str, pl.DataFrame],
 ) -> tuple[NDArray[np.uint32], NDArray[np.float64], NDArray[np.int32]]:
     """Items that all signals speak of (n,), their scores (n, signals) and the suggestion (n,), -1 for none: the
@@ -118,50 +115,15 @@ def _table(
     return joined["item"].to_numpy(), scores, chosen
 
 
-# ---- how far each is to be trusted
+def side_by_side(signals: Mapping[str, pl.DataFrame]) -> dict[str, pl.DataFrame]:
+    """The signals that can be combined or compared on their common items without losing most of these.
 
-
-def disputed(labels: LabelSet, original: NDArray[np.int32], *, unclear: Unclear = "lenient") -> pl.DataFrame:
-    """item, disputed: whether a label set does not hold the original label valid, for the items that it scores."""
-    items = np.flatnonzero(original >= 0).astype(np.uint32)
-    items = items[labels.scored(items)]
-    valid = labels.valid_mask(items, original[items], unclear=unclear)
-    return pl.DataFrame({"item": pl.Series(items, dtype=pl.UInt32), "disputed": ~valid})
-
-
-def evaluate(
-    signals: Mapping[str, pl.DataFrame], truth: pl.DataFrame, *, ks: Sequence[int] = (100, 1000)
-) -> pl.DataFrame:
-    """One row a signal, on the items that all of them and `truth` (from `disputed`) know: signal, n, base_rate,
-    auroc, average_precision and precision_at_K for each k; null where truth is all of one kind or k is beyond n.
-
-    Tied scores are drawn at random in precision at k, that is, its expectation is given.
+    They are those that speak of at least half as many items as the widest one; none, where these have not so many
+    in common.
     """
-    from sklearn.metrics import average_precision_score, roc_auc_score  # type: ignore[import-untyped, unused-ignore]
-
-    items, scores, _ = _table(signals)
-    rows = pl.DataFrame({"item": items}).join(truth, on="item", how="left", maintain_order="left")["disputed"]
-    known = rows.is_not_null().to_numpy()
-    answer, scores = rows.drop_nulls().to_numpy(), scores[known]
-    both = 0 < answer.sum() < len(answer)
-    found = []
-    for place, name in enumerate(signals):
-        score = scores[:, place]
-        row: dict[str, object] = {
-            "signal": name,
-            "n": len(answer),
-            "base_rate": answer.mean() if len(answer) else None,
-        }
-        row["auroc"] = float(roc_auc_score(answer, score)) if both else None
-        row["average_precision"] = float(average_precision_score(answer, score)) if both else None
-        row |= {f"precision_at_{k}": _precision_at(answer, score, k) for k in ks}
-        found.append(row)
-    return pl.DataFrame(found, infer_schema_length=None)
-
-
-def _precision_at(answer: NDArray[np.bool_], score: NDArray[np.float64], k: int) -> float | None:
-    if not 0 < k <= len(answer):
-        return None
-    last = -np.partition(-score, k - 1)[k - 1]
-    above, tied = score > last, score == last
-    return float((answer[above].sum() + (k - above.sum()) * answer[tied].mean()) / k)
+    widest = max((frame.height for frame in signals.values()), default=0)
+    wide = {name: frame for name, frame in signals.items() if 2 * frame.height >= widest > 0}
+    if not wide:
+        return {}
+    spoken_of = pl.concat([frame.select("item") for frame in wide.values()]).group_by("item").len()
+    return wide if 2 * int((spoken_of["len"] == len(wide)).sum()) >= widest else {}

@@ -1,11 +1,15 @@
-"""Signals that an original label is wrong: from one run, from many, from neighbours and from vectors.
+"""Signals that an original label is wrong: from one run and from many.
 
 Probability convention, for runs that keep only the best k of C classes: the mass that these leave is spread evenly
-over the other C - k. Ranks without scores count with the run's own hit rates: what stands at rank r counts as much
-as the share of labelled items whose label stands there.
+over the other C - k; that of the label itself is read from dense scores where they are at hand. Ranks without scores
+count with the run's own hit rates: what stands at rank r counts as much as the share of labelled items whose label
+stands there.
+
+In cleanlab's words (its label quality falls where a score here rises): doubt is `self_confidence`, margin and mean
+margin are `normalized_margin` of one run and of the mean of several, in the same order.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,13 +17,13 @@ import polars as pl
 from numpy.typing import ArrayLike, NDArray
 from scipy.special import log_softmax
 
-from analysis.errors import InputError
 from analysis.models.predictions import Predictions
 
 SIGNAL_SCHEMA = {"item": pl.UInt32(), "score": pl.Float64(), "suggested": pl.Int32()}
 """item (sorted, unique), score (finite), suggested: the class that the signal would put instead, null for none."""
 
-_BLOCK = 4096  # items at once, so that items x classes stays small
+BLOCK = 4096
+"""Items at once, so that items x classes stays small."""
 
 
 def signal_frame(items: ArrayLike, scores: ArrayLike, suggested: ArrayLike) -> pl.DataFrame:
@@ -61,41 +65,56 @@ def _rest(found: NDArray[np.floating], classes: NDArray[np.int32], n_classes: in
     return np.where(others > 0, left / np.maximum(others, 1), 0).astype(np.float32)
 
 
-def _labelled(predictions: Predictions, original: NDArray[np.int32]) -> tuple[NDArray[np.bool_], NDArray[np.int32]]:
-    """Which rows (n,) have an original label and a prediction, and the labels (n,)."""
+def label_probability(
+    predictions: Predictions,
+    found: NDArray[np.float32],
+    original: NDArray[np.int32],
+    n_classes: int,
+    scores: NDArray[np.floating] | None = None,
+) -> NDArray[np.float32]:
+    """p(t) of each row (n,), with its `found` probabilities (n, k); 0 where there is no label.
+
+    Where t is not among the stored ranks it is read from `scores` (n, C), dense logits or probabilities of all
+    classes, if they are given and can be told as probabilities.
+    """
     target = original[predictions.items]
-    return (target >= 0) & (predictions.top1 >= 0), target
+    hits = (predictions.classes == target[:, None]) & (target >= 0)[:, None]
+    label = np.where(hits.any(axis=1), (found * hits).sum(axis=1), _rest(found, predictions.classes, n_classes))
+    if scores is not None and (predictions.kind == "probabilities" or predictions.logsumexp is not None):
+        rows = np.flatnonzero((target >= 0) & ~hits.any(axis=1))
+        exact = np.asarray(scores[rows, target[rows]], np.float32)
+        if predictions.kind == "logits" and predictions.logsumexp is not None:
+            exact = np.exp(exact - predictions.logsumexp[rows])
+        label[rows] = exact
+    return np.where(target >= 0, label, 0).astype(np.float32)
 
 
 # ---- one run
 
 
-def label_doubt(predictions: Predictions, original: NDArray[np.int32], n_classes: int) -> pl.DataFrame:
-    """1 - p(t), the baseline; suggested is the run's best class other than t."""
-    label, _, best, rows = _label_and_best(predictions, original, n_classes)
-    return signal_frame(predictions.items[rows], 1.0 - label, best)
+def doubt_and_margin(
+    predictions: Predictions,
+    original: NDArray[np.int32],
+    n_classes: int,
+    scores: NDArray[np.floating] | None = None,
+) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """The two signals of one run, for the items with a label and a prediction; suggested by both is the run's best
+    class other than t.
 
-
-def label_margin(predictions: Predictions, original: NDArray[np.int32], n_classes: int) -> pl.DataFrame:
-    """The highest probability among the other classes less p(t); suggested is that class."""
-    label, other, best, rows = _label_and_best(predictions, original, n_classes)
-    return signal_frame(predictions.items[rows], other - label, best)
-
-
-def _label_and_best(
-    predictions: Predictions, original: NDArray[np.int32], n_classes: int
-) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.int32], NDArray[np.bool_]]:
-    """p(t), the highest p of another class, that class, for the rows with a label; and which rows those are."""
-    found = probabilities(predictions, original, n_classes).astype(np.float64)
-    rows, target = _labelled(predictions, original)
-    hits = predictions.classes == target[:, None]
-    rest = _rest(found, predictions.classes, n_classes)
-    label = np.where(hits.any(axis=1), (found * hits).sum(axis=1), rest)
-    others = np.where(hits | (predictions.classes < 0), -1.0, found)
+    doubt: 1 - p(t), the baseline. margin: the highest p of another class less p(t), above 0 where the run is for that
+    class. `scores` are the run's dense ones (n, C), where it has some.
+    """
+    found = probabilities(predictions, original, n_classes)
+    label = label_probability(predictions, found, original, n_classes, scores).astype(np.float64)
+    target = original[predictions.items]
+    rows = (target >= 0) & (predictions.top1 >= 0)
+    others = np.where((predictions.classes == target[:, None]) | (predictions.classes < 0), -1.0, found)
     place = others.argmax(axis=1)[:, None]  # of equals the first, which ranks higher
     other = np.take_along_axis(others, place, axis=1)[:, 0]
     best = np.where(other >= 0, np.take_along_axis(predictions.classes, place, axis=1)[:, 0], -1)
-    return label[rows], np.where(other >= 0, other, rest)[rows], best[rows], rows
+    other = np.where(other >= 0, other, _rest(found, predictions.classes, n_classes))
+    items, best = predictions.items[rows], best[rows]
+    return signal_frame(items, 1 - label[rows], best), signal_frame(items, (other - label)[rows], best)
 
 
 # ---- many runs
@@ -112,22 +131,37 @@ class _Tally:
     votes: NDArray[np.floating]  # (n, C) share of them whose best class it is
 
 
-def _tallies(runs: Sequence[Predictions], original: NDArray[np.int32], n_classes: int) -> Iterator[_Tally]:
+def _tallies(
+    runs: Mapping[str, Predictions],
+    original: NDArray[np.int32],
+    n_classes: int,
+    dense: Mapping[str, NDArray[np.floating]],
+) -> Iterator[_Tally]:
     """Block by block of the items that have a label and at least one prediction."""
-    found = [probabilities(run, original, n_classes) for run in runs]
-    rests = [_rest(p, run.classes, n_classes) for p, run in zip(found, runs, strict=True)]
-    for start in range(0, len(original), _BLOCK):
-        stop = min(start + _BLOCK, len(original))
-        # One more column takes what is no class.
+    found = {name: probabilities(run, original, n_classes) for name, run in runs.items()}
+    rests = {name: _rest(found[name], run.classes, n_classes) for name, run in runs.items()}
+    labels = {
+        name: label_probability(run, found[name], original, n_classes, dense[name])
+        for name, run in runs.items()
+        if name in dense
+    }
+    for start in range(0, len(original), BLOCK):
+        stop = min(start + BLOCK, len(original))
+        # One more column takes what is no class, label -1 included.
         mean = np.zeros((stop - start, n_classes + 1), np.float32)
         votes = np.zeros_like(mean)
         n_runs = np.zeros(stop - start, np.int32)
-        for run, p, rest in zip(runs, found, rests, strict=True):
+        for name, run in runs.items():
             some = slice(*np.searchsorted(run.items, [start, stop]))
             some_rows = np.arange(some.start, some.stop)[run.top1[some] >= 0]
             rows, classes = run.items[some_rows] - start, run.classes[some_rows]
-            mean[rows] += rest[some_rows, None]
-            mean[rows[:, None], classes] += p[some_rows] - rest[some_rows, None]  # a row holds no class twice
+            rest = rests[name][some_rows]
+            mean[rows] += rest[:, None]
+            mean[rows[:, None], classes] += found[name][some_rows] - rest[:, None]  # a row holds no class twice
+            if name in labels:
+                target = original[run.items[some_rows]]
+                absent = (classes != target[:, None]).all(axis=1)
+                mean[rows[absent], target[absent]] += labels[name][some_rows][absent] - rest[absent]
             votes[rows, classes[:, 0]] += 1
             n_runs[rows] += 1
         kept = np.flatnonzero((original[start:stop] >= 0) & (n_runs > 0))
@@ -138,105 +172,32 @@ def _tallies(runs: Sequence[Predictions], original: NDArray[np.int32], n_classes
         )  # fmt: skip
 
 
-def votes(runs: Sequence[Predictions], original: NDArray[np.int32], n_classes: int) -> pl.DataFrame:
-    """Votes for the one other class that most runs put first, less those for t; as a share of the item's runs.
+def votes_and_mean_margin(
+    runs: Mapping[str, Predictions],
+    original: NDArray[np.int32],
+    n_classes: int,
+    dense: Mapping[str, NDArray[np.floating]] | None = None,
+) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """What several runs say together, each item's runs counting alike; suggested by both is the winning vote.
 
-    Equal votes are told apart by the mean probability, in the choice of the winner and, far below one vote, in
-    the score.
+    votes: votes for the one other class that most runs put first, less those for t, as a share of the item's runs.
+    Equal votes are told apart by the mean probability, in the choice of the winner and, far below one vote, in the
+    score. mean margin: the highest mean probability of another class less that of t. `dense` holds the dense scores
+    (n, C) of those runs that have some.
     """
-    parts = []
-    for tally in _tallies(runs, original, n_classes):
-        rows = np.arange(len(tally.items))
-        # Runs count alike; a mean probability moves a vote by less than any run could.
-        weighed = tally.votes + tally.mean * (0.5 / (tally.n_runs[:, None] + 1))
-        label = weighed[rows, tally.target]
-        weighed[rows, tally.target] = -1
-        best = weighed.argmax(axis=1)
-        parts.append(signal_frame(tally.items, weighed[rows, best] - label, best))
-    return _joined(parts)
-
-
-def mean_margin(runs: Sequence[Predictions], original: NDArray[np.int32], n_classes: int) -> pl.DataFrame:
-    """The highest mean probability of another class less that of t, over the runs that cover the item.
-
-    Suggested is the winning vote, as in `votes`.
-    """
-    parts = []
-    for tally in _tallies(runs, original, n_classes):
-        rows = np.arange(len(tally.items))
-        mean = tally.mean
-        label = mean[rows, tally.target].copy()
+    ballots, margins = [], []
+    for tally in _tallies(runs, original, n_classes, dense or {}):
+        rows, mean = np.arange(len(tally.items)), tally.mean
+        # A mean probability moves a vote by less than any run could.
         weighed = tally.votes + mean * (0.5 / (tally.n_runs[:, None] + 1))
+        label, own = mean[rows, tally.target].copy(), weighed[rows, tally.target].copy()
         weighed[rows, tally.target] = mean[rows, tally.target] = -1
-        parts.append(signal_frame(tally.items, mean.max(axis=1) - label, weighed.argmax(axis=1)))
-    return _joined(parts)
+        best = weighed.argmax(axis=1)
+        ballots.append(signal_frame(tally.items, weighed[rows, best] - own, best))
+        margins.append(signal_frame(tally.items, mean.max(axis=1) - label, best))
+    return joined(ballots), joined(margins)
 
 
-def _joined(parts: list[pl.DataFrame]) -> pl.DataFrame:
+def joined(parts: list[pl.DataFrame]) -> pl.DataFrame:
+    """Parts of one signal, in the order of their items, as one."""
     return pl.concat(parts) if parts else pl.DataFrame(schema=SIGNAL_SCHEMA)
-
-
-# ---- neighbours and vectors
-
-
-def neighbour_disagreement(
-    items: NDArray[np.uint32], neighbours: NDArray[np.integer], original: NDArray[np.int32]
-) -> pl.DataFrame:
-    """The share of an item's neighbours with another label than its own; suggested is the commonest of those.
-
-    `items` (n,) are item numbers; `neighbours` (n, k) are item numbers too, nearest first, -1 for none. The item
-    itself among them is left out, and so are neighbours without a label: an item without any is not in the frame.
-    """
-    kept = original[items] >= 0
-    items, neighbours = items[kept], np.asarray(neighbours)[kept].astype(np.int64)
-    target = original[items]
-    there = (neighbours >= 0) & (neighbours != items[:, None].astype(np.int64))
-    labels = np.where(there, original[np.where(there, neighbours, 0)], -1)
-    n = (labels >= 0).sum(axis=1)
-    other = (labels >= 0) & (labels != target[:, None])
-    # How many neighbours share each one's label; the nearest of the commonest wins.
-    same = (labels[:, :, None] == labels[:, None, :]).sum(axis=2)
-    place = np.where(other, same, 0).argmax(axis=1)
-    best = np.where(other.any(axis=1), labels[np.arange(len(items)), place], -1)
-    some = n > 0
-    return signal_frame(items[some], (other.sum(axis=1) / np.maximum(n, 1))[some], best[some])
-
-
-def class_gaussian(
-    items: NDArray[np.uint32], vectors: NDArray[np.floating], original: NDArray[np.int32], n_classes: int
-) -> pl.DataFrame:
-    """How much nearer another class is than the label's own: difference of squared Mahalanobis distances.
-
-    Each class is a Gaussian around its mean with one shared, shrunk covariance (Ledoit and Wolf 2004) of `vectors`
-    (n, d); the own mean leaves the item out. Items alone in their class are not in the frame. Suggested is the
-    nearest other class. Raises InputError where there are fewer than two classes of two items.
-    """
-    from sklearn.covariance import ledoit_wolf  # type: ignore[import-untyped, unused-ignore]
-
-    kept = original[items] >= 0
-    items, vectors = items[kept], np.asarray(vectors[kept], np.float32)
-    target = original[items]
-    counts = np.bincount(target, minlength=n_classes)
-    if (counts >= 2).sum() < 2:
-        raise InputError("A class Gaussian needs at least two classes with two labelled items each.")
-    means = np.zeros((n_classes, vectors.shape[1]), np.float64)
-    np.add.at(means, target, vectors)
-    means /= np.maximum(counts, 1)[:, None]
-    covariance, _ = ledoit_wolf(vectors - means[target], assume_centered=True)
-    covariance = covariance + np.eye(len(covariance)) * (1e-6 * np.trace(covariance) / len(covariance) + 1e-12)
-    whitening = np.linalg.inv(np.linalg.cholesky(covariance)).T.astype(np.float32)
-    white, centres = vectors @ whitening, (means @ whitening).astype(np.float32)
-    parts = []
-    for start in range(0, len(items), _BLOCK):
-        some = slice(start, start + _BLOCK)
-        rows, own, x = np.arange(len(items[some])), target[some], white[some]
-        distance = (x**2).sum(axis=1)[:, None] + (centres**2).sum(axis=1) - 2 * x @ centres.T
-        # Without the item its class's mean is further away by n / (n - 1).
-        n = counts[own]
-        label = distance[rows, own] * (n / np.maximum(n - 1, 1)) ** 2
-        distance[:, counts == 0] = np.inf
-        distance[rows, own] = np.inf
-        best = distance.argmin(axis=1)
-        part = signal_frame(items[some], label - distance[rows, best], best)
-        parts.append(part.filter(pl.Series(n >= 2)))
-    return _joined(parts)

@@ -30,6 +30,7 @@ def by_run(figure: go.Figure, runs: list[str], *, legend_entries: int) -> go.Fig
     rows = max(len(runs), 2)
     legend = LEGEND_ROW * (legend_entries + 1)
     figure.update_yaxes(
+        type="category",  # a run may be named by a number
         categoryorder="array",
         categoryarray=runs[::-1],
         tickvals=runs,

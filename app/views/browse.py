@@ -55,7 +55,7 @@ def sentence(frame: Frame) -> str:
         return f"**{count(n)}** of {plural(total, 'item')}, {percent(n / total)}, fulfil these conditions."
     run, labels = md_escape(frame.lens.run), md_escape(frame.lens.labels)
     text = f"**{run}** is right on **{percent(float(right))}** of these {plural(n, 'item')} by *{labels}*"  # type: ignore[arg-type]
-    if not frame.slice.conditions:
+    if frame.chosen.height == frame.rows.height:
         return f"{text}."
     return f"{text}, on {percent(float(everywhere))} of all."  # type: ignore[arg-type]
 
@@ -71,7 +71,7 @@ def _similar(frame: Frame, item: int) -> tuple[pl.DataFrame, dict[int, float]]:
     index = space_index(frame.workspace, frame.workspace.version, frame.lens.space)
     if index.rows(np.array([item]))[0] < 0:
         return frame.chosen, {}
-    within = None if not frame.slice.conditions else frame.chosen["item"].to_numpy()
+    within = None if frame.chosen.height == frame.rows.height else frame.chosen["item"].to_numpy()
     items, similarities = index.similar_to(item, SIMILAR, within=within)
     similarity = {int(i): float(s) for i, s in zip(items, similarities, strict=True) if np.isfinite(s)}
     return rows_of(frame, similarity), similarity
@@ -88,7 +88,7 @@ def _map(frame: Frame, space: Space, like: int | None) -> None:
         for code in shown
     ]
     visible = None
-    if frame.slice.conditions:
+    if frame.chosen.height < frame.rows.height:
         visible = np.zeros(len(looks), bool)
         visible[frame.chosen["item"].to_numpy()] = True
     embedding_map(

@@ -7,6 +7,7 @@ from analysis import overview as queries
 from analysis.overview import Standing
 from analysis.report import percent as percent_text
 from analysis.report import report
+from analysis.results import standings
 from analysis.slices import Condition
 from analysis.workspace import Workspace
 from app.charts.runs import accuracy_dots, outcome_bars
@@ -76,7 +77,7 @@ def _report(_workspace: Workspace, version: str) -> pl.DataFrame:
 
 @st.cache_resource(max_entries=16, show_spinner=False)
 def _outcome_counts(_workspace: Workspace, version: str, labels: str) -> pl.DataFrame:
-    return queries.outcome_counts(_workspace, labels)
+    return standings.outcome_counts(_workspace, labels)
 
 
 def _accuracies(frame: Frame) -> None:

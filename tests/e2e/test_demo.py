@@ -154,19 +154,6 @@ def test_a_click_on_the_map_opens_that_item(visit: Callable[..., Visit]) -> None
     expect(page.get_by_role("dialog").get_by_text("Predictions")).to_be_visible()
 
 
-def test_a_confused_pair_narrows_the_mistakes(visit: Callable[..., Visit], demo: Path) -> None:
-    window = visit()
-    page = window.open("/mistakes?labels=truth")
-    expect(page.get_by_text("Most confused classes")).to_be_visible()
-    canvas = page.locator(".st-key-pairs canvas").first
-    box = canvas.bounding_box()
-    assert box is not None
-    page.mouse.click(box["x"] + 15, box["y"] + 50)
-    at(page, "where=class", "where=predicted")
-    window.settle()
-    expect(page.locator(".st-key-mistake-rows .row").first).to_be_visible()
-
-
 @pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
 @pytest.mark.parametrize("width", [1280, 1920])
 @pytest.mark.parametrize(
@@ -175,6 +162,9 @@ def test_a_confused_pair_narrows_the_mistakes(visit: Callable[..., Visit], demo:
         ("overview", "/?labels=truth&run=efficientnet-lite%3A2"),
         ("browse", "/browse?labels=truth&run=efficientnet-lite%3A2"),
         ("mistakes", "/mistakes?labels=truth&run=efficientnet-lite%3A2"),
+        ("models", "/models?labels=truth&run=efficientnet-lite%3A2"),
+        ("compare", "/compare?labels=truth&run=efficientnet-lite%3A2"),
+        ("suspects", "/suspects?labels=truth&run=efficientnet-lite%3A2"),
         ("item", "/browse?labels=truth&run=efficientnet-lite%3A2&item=5"),
     ],
 )

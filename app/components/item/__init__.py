@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import Literal
 
 from app.components.outcomes import Outcome
-from app.components.shared import Session, Tile, register, triggered, whole
+from app.components.shared import ZOOM, Session, Tile, register, triggered, whole
 
-_ITEM = register("item", Path(__file__).parent)
+_ITEM = register("item", Path(__file__).parent, parts=[ZOOM])
 
 
 @dataclass(frozen=True)
@@ -50,6 +50,22 @@ class RunRow:
 
 
 @dataclass(frozen=True)
+class JudgementRow:
+    """What a person said of the item: `who`, `when` and `what` as people read them.
+
+    `sign` colours and signs a verdict; `note` tells more (a queue, a rationale). `stands` is false for what was taken
+    back or replaced.
+    """
+
+    who: str
+    when: str
+    what: str
+    sign: Outcome | None = None
+    note: str = ""
+    stands: bool = True
+
+
+@dataclass(frozen=True)
 class ItemCard:
     """Everything that the drawer shows; all texts are plain. `place` is like "12 of 1,240" in the slice."""
 
@@ -59,6 +75,8 @@ class ItemCard:
     place: str = ""
     labels: Sequence[LabelRow] = ()
     runs: Sequence[RunRow] = ()
+    judgements: Sequence[JudgementRow] = ()
+    judgements_note: str = ""
     metadata: Sequence[tuple[str, str]] = ()
     neighbours: Sequence[Tile] = ()
     neighbours_note: str = ""
@@ -68,11 +86,12 @@ class ItemCard:
 @dataclass(frozen=True)
 class ItemEvent:
     """What happened since the last run: an item to open (a neighbour), so many steps on in the slice (or back),
-    or a wish to see everything like this item (its number)."""
+    or a wish to see everything like this item, or to judge it (its number)."""
 
     opened: int | None
     step: int | None
     similar: int | None
+    judge: int | None
 
 
 def item_card(
@@ -85,11 +104,13 @@ def item_card(
     on_open: Callable[[int], None] | None = None,
     on_step: Callable[[int], None] | None = None,
     on_similar: Callable[[int], None] | None = None,
+    on_judge: Callable[[int], None] | None = None,
 ) -> ItemEvent:
     """Show an item. The arrow keys step through the slice (not while a text field has the focus).
 
     The callbacks are called before the page runs again, with a neighbour's number, the steps to take (below 0:
-    back), and the item's own number. "Similar" is offered when there are neighbours.
+    back), and the item's own number. "Similar" is offered when there are neighbours, "Judge" when `on_judge` is
+    given.
     """
     result = _ITEM(
         key=key,
@@ -118,6 +139,12 @@ def item_card(
                 }
                 for run in card.runs
             ],
+            "judgements": [
+                {"who": j.who, "when": j.when, "what": j.what, "sign": j.sign, "note": j.note, "stands": j.stands}
+                for j in card.judgements
+            ],
+            "judgementsNote": card.judgements_note,
+            "canJudge": on_judge is not None,
             "metadata": [[name, value] for name, value in card.metadata],
             "neighbours": [tile.to_json() for tile in card.neighbours],
             "neighboursNote": card.neighbours_note,
@@ -128,9 +155,11 @@ def item_card(
         on_open_change=triggered(key, "open", on_open),
         on_step_change=triggered(key, "step", on_step),
         on_similar_change=triggered(key, "similar", on_similar),
+        on_judge_change=triggered(key, "judge", on_judge),
     )
     return ItemEvent(
         opened=whole(result.get("open")),
         step=whole(result.get("step")),
         similar=whole(result.get("similar")),
+        judge=whole(result.get("judge")),
     )

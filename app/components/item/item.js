@@ -20,6 +20,7 @@ export default function ({ data, parentElement, setTriggerValue }) {
       data.sentence ? el("p", { class: `sentence ${data.outcome ?? ""}` }, data.outcome ? el("span", { class: "sign", text: SIGNS[data.outcome], "aria-hidden": "true" }) : null, el("span", { text: data.sentence })) : null,
       section("Labels", data.labels.length ? labelRows(data.labels) : null),
       section("Predictions", data.runs.length ? data.runs.map(runRow) : null),
+      section("Judgements", data.judgements.length ? judgementRows(data.judgements) : null, data.judgementsNote),
       section("Most similar", data.neighbours.length ? strip(data, state) : null, data.neighboursNote),
       section("Metadata", data.metadata.length ? facts(data.metadata) : null),
     );
@@ -63,6 +64,7 @@ function bar(data, state) {
     data.place ? el("span", { class: "quiet", text: data.place }) : null,
     el("span", { class: "spring" }),
     copied,
+    data.canJudge ? button("Judge", "Decide which classes this image shows", () => state.send("judge", data.tile.item)) : null,
     data.neighbours.length ? button("Similar", "Show everything like this item", () => state.send("similar", data.tile.item)) : null,
     button("Copy link", "Copy the address of what is seen here", async () => {
       copied.textContent = (await copy(location.href)) ? "Copied" : "Copy it from the address bar";
@@ -80,84 +82,15 @@ async function copy(text) {
   }
 }
 
-/** The image: fitted at first; the wheel zooms at the pointer, a drag moves, a click goes to one pixel a pixel. */
+/** The image, with buttons for its zoom. */
 function stage(session, tile, size) {
-  const view = { zoom: 1, x: 0, y: 0 };
   const preview = picture(session, tile, 640, { lazy: false });
-  const image = preview.querySelector("img");
   const zoomed = el("span", { class: "zoomed quiet" });
+  const zoom = zoomable(preview, preview.querySelector("img"), { size, sharp: imageUrl(session, tile, "full"), onZoom: (words) => (zoomed.textContent = words) });
   const button = (text, title, click) => el("button", { type: "button", class: "button", text, title, on: { click } });
-  const box = el("div", { class: "stage" }, preview,
-    el("div", { class: "zoom-bar" }, zoomed, button("Fit", "Fit into the frame", () => set(1)), button("1:1", "Original size", () => set(original()))));
   if (size) preview.style.aspectRatio = String(Math.min(2.2, Math.max(0.9, size[0] / size[1])));
-
-  let full = false;
-  const fitted = () => (size ? Math.min(preview.clientWidth / size[0], preview.clientHeight / size[1]) : 1);
-  const original = () => Math.max(0.05, 1 / fitted() / (devicePixelRatio || 1));
-  function set(zoom, px = preview.clientWidth / 2, py = preview.clientHeight / 2) {
-    const bounded = Math.min(Math.max(zoom, Math.min(1, original())), Math.max(8, 8 * original()));
-    const ratio = bounded / view.zoom;
-    view.x = px - (px - view.x) * ratio;
-    view.y = py - (py - view.y) * ratio;
-    view.zoom = bounded;
-    if (bounded === 1) view.x = view.y = 0;
-    // Pixels beyond the preview's are fetched only when somebody looks closer.
-    if (bounded > 1 && !full) {
-      full = true;
-      const sharp = new Image();
-      const url = imageUrl(session, tile, "full");
-      sharp.onload = () => (image.src = url);
-      sharp.src = url;
-    }
-    show();
-  }
-  function show() {
-    const [w, h] = [preview.clientWidth, preview.clientHeight];
-    if (view.zoom > 1) {
-      view.x = Math.min(0, Math.max(w * (1 - view.zoom), view.x));
-      view.y = Math.min(0, Math.max(h * (1 - view.zoom), view.y));
-    } else {
-      view.x = (w * (1 - view.zoom)) / 2;
-      view.y = (h * (1 - view.zoom)) / 2;
-    }
-    image.style.transform = `translate(${view.x}px, ${view.y}px) scale(${view.zoom})`;
-    preview.classList.toggle("near", view.zoom > 1);
-    image.classList.toggle("pixels", view.zoom >= 4 * original());
-    zoomed.textContent = size ? `${Math.round(view.zoom * fitted() * 100)} %` : "";
-  }
-  const place = (event) => {
-    const rectangle = preview.getBoundingClientRect();
-    return [event.clientX - rectangle.left, event.clientY - rectangle.top];
-  };
-  preview.addEventListener("wheel", (event) => {
-    event.preventDefault();
-    set(view.zoom * Math.exp(-event.deltaY * 0.0018), ...place(event));
-  }, { passive: false });
-  let from = null, moved = 0;
-  preview.addEventListener("pointerdown", (event) => {
-    if (event.button) return;
-    from = place(event);
-    moved = 0;
-    preview.setPointerCapture(event.pointerId);
-  });
-  preview.addEventListener("pointermove", (event) => {
-    if (!from) return;
-    const now = place(event);
-    moved += Math.hypot(now[0] - from[0], now[1] - from[1]);
-    if (moved > 4 && view.zoom > 1) {
-      view.x += now[0] - from[0];
-      view.y += now[1] - from[1];
-      show();
-    }
-    from = now;
-  });
-  preview.addEventListener("pointerup", (event) => {
-    if (from && moved <= 4) set(view.zoom === 1 ? (Math.abs(original() - 1) < 0.1 ? 2 : original()) : 1, ...place(event));
-    from = null;
-  });
-  preview.addEventListener("pointercancel", () => (from = null));
-  image?.addEventListener("load", show);
-  return box;
+  return el("div", { class: "stage" }, preview,
+    el("div", { class: "zoom-bar" }, zoomed, button("Fit", "Fit into the frame", zoom.fit), button("1:1", "Original size", () => zoom.set(zoom.original()))));
 }
 
 function section(title, content, note) {
@@ -188,6 +121,18 @@ function runRow(run) {
   }
   return el("div", { class: `run${run.current ? " current" : ""}` },
     el("h4", {}, el("span", { text: run.name, title: run.name }), run.note ? el("span", { class: "quiet", text: run.note }) : null), list);
+}
+
+/** Who said what, the oldest first; what was taken back or replaced is struck through. */
+function judgementRows(judgements) {
+  const list = el("ol", { class: "judgements" });
+  for (const one of judgements) {
+    list.append(el("li", { class: one.stands ? "" : "gone" },
+      el("span", { class: "who", text: one.who, title: one.who }),
+      el("span", { class: "what" }, chip(one.what, one.sign ?? undefined, one.stands ? one.what : `${one.what} (taken back or replaced)`), one.note ? el("span", { class: "quiet", text: one.note }) : null),
+      el("time", { class: "quiet", text: one.when })));
+  }
+  return list;
 }
 
 function strip(data, state) {

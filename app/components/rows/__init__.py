@@ -24,12 +24,19 @@ class ClassExamples:
 
 @dataclass(frozen=True)
 class MistakeRow:
-    """One mistake. The tile's outcome signs the prediction; `evidence` are plain sentences."""
+    """One mistake. The tile's outcome signs the prediction; `evidence` are plain sentences.
+
+    `severity` is a word, empty where nobody said one. `said_by` is who or what says so: a panel, a rule.
+    """
 
     tile: Tile
     label: ClassExamples
     predicted: ClassExamples
     evidence: Sequence[str] = ()
+    severity: str = ""
+    said_by: str = ""
+    role: str = "predicted"
+    """What the other class is to the image."""
 
 
 @dataclass(frozen=True)
@@ -71,6 +78,9 @@ def mistake_rows(
                     "label": examples(row.label),
                     "predicted": examples(row.predicted),
                     "evidence": list(row.evidence),
+                    "severity": row.severity,
+                    "role": row.role,
+                    "saidBy": row.said_by,
                 }
                 for row in rows
             ],

@@ -23,8 +23,13 @@ function mistake(session, row, selected, open) {
   return el("div", { class: "row", role: "listitem" },
     main,
     examples(session, row.label, "label", null, open),
-    examples(session, row.predicted, "predicted", tile.outcome, open),
-    el("div", { class: "evidence" }, ...row.evidence.map((sentence) => el("p", { text: sentence })), el("p", { class: "key", text: tile.key, title: tile.key })),
+    examples(session, row.predicted, row.role, tile.outcome, open),
+    el("div", { class: "evidence" },
+      row.severity ? el("p", {}, el("span", { class: "severity", text: row.severity })) : null,
+      ...row.evidence.map((sentence) => el("p", { text: sentence })),
+      row.saidBy ? el("p", { class: "said-by", text: row.saidBy }) : null,
+      el("p", { class: "key", text: tile.key, title: tile.key }),
+    ),
   );
 }
 

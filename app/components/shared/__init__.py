@@ -4,7 +4,7 @@ Each component's JavaScript is sent whole, with the common prelude in front, so 
 """
 
 import base64
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,9 @@ from app import access, shelf
 from app.components.outcomes import LOOKS, Outcome, stylesheet
 
 _HERE = Path(__file__).parent
+
+ZOOM = _HERE / "zoom.js"
+"""The part for components in which people look closer at an image."""
 
 
 @dataclass(frozen=True)
@@ -59,23 +62,17 @@ class Tile:
         return {name: value for name, value in asdict(self).items() if value is not None}
 
 
-def register(name: str, folder: Path) -> ComponentRenderer:
-    """The component in `folder`/`name`.js and .css, as Streamlit's mounting command. Call it once, at import."""
+def register(name: str, folder: Path, parts: Sequence[Path] = ()) -> ComponentRenderer:
+    """The component in `folder`/`name`.js and .css, as Streamlit's mounting command. Call it once, at import.
+
+    `parts` are further scripts that it needs in front of its own (ZOOM, or files of its folder); a part's
+    stylesheet of the same name comes along where there is one.
+    """
     signs = "\n".join(f'  {outcome}: "{look.sign}",' for outcome, look in LOOKS.items())
-    script = "\n".join(
-        (
-            f"const SIGNS = {{\n{signs}\n}};",
-            (_HERE / "prelude.js").read_text(encoding="utf-8"),
-            (folder / f"{name}.js").read_text(encoding="utf-8"),
-        )
-    )
-    style = "\n".join(
-        (
-            stylesheet(),
-            (_HERE / "base.css").read_text(encoding="utf-8"),
-            (folder / f"{name}.css").read_text(encoding="utf-8"),
-        )
-    )
+    scripts = [_HERE / "prelude.js", *parts, folder / f"{name}.js"]
+    styles = [_HERE / "base.css", *(part.with_suffix(".css") for part in parts), folder / f"{name}.css"]
+    script = "\n".join([f"const SIGNS = {{\n{signs}\n}};", *(path.read_text(encoding="utf-8") for path in scripts)])
+    style = "\n".join([stylesheet(), *(path.read_text(encoding="utf-8") for path in styles if path.exists())])
     return st.components.v2.component(f"errata_{name}", html='<div class="errata"></div>', css=style, js=script)
 
 
