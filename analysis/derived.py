@@ -1,7 +1,7 @@
 """Derived columns: what a slice may ask of an item beyond its lens: other runs, other label sets, all runs at once.
 
     right@RUN         another run under the lens's label set: its top-1 is valid (unclear classes count); so also
-                      predicted@RUN, outcome@RUN, unjudged@RUN, confidence@RUN as in the lens frame
+                      predicted@RUN, outcome@RUN, unjudged@RUN, confidence@RUN, severity@RUN as in the lens frame
     verdict@RUN       the same in four words: right, unclear, unjudged or wrong; null where not scored
     right@LABELS      the lens's run under another label set; so also the others
     right@RUN@LABELS  another run under another label set; so also the others
@@ -10,6 +10,8 @@
     wrong_by          how many of all runs are wrong under the lens's label set; null where no run is scored
     wrong_same        how many of these give the wrong class that most of them give
     conflict          two label sets disagree about the original label (`original` itself holds it valid)
+    reviewed_by       how many people have given a verdict on the item; a panel counts as one
+    major             some wrong class of the item is of major severity by the consensus, whoever predicted it
     superclass        the superclasses of the original label, by name: a list, as a class may be in several
 
 A name that is both a run's and a label set's means the run. A column of the dataset's own goes before these.
@@ -27,7 +29,9 @@ from analysis.labels.sets import ABSENT, UNCLEAR, VALID
 from analysis.metrics import Judged, judge
 from analysis.models.predictions import Predictions
 from analysis.results.outcomes import run_outcomes
+from analysis.results.review_log import current, tip
 from analysis.results.taxonomy import accepting, superclass_table
+from analysis.review import state
 from analysis.slices import Condition
 from analysis.workspace import Workspace
 
@@ -103,6 +107,8 @@ def offered(workspace: Workspace, run: str | None, labels: str, *, most_runs: in
         found.append(Condition("conflict", "true"))
     if len(runs) > 1:
         found += [Condition("wrong_by", str(n)) for n in (len(runs), 0)]
+    if tip(workspace)[0]:
+        found += [Condition("reviewed_by", "0"), *(Condition("major", value) for value in _EITHER)]
     if superclass_table(workspace) is not None:
         names = _superclass(workspace, labels).explode().drop_nulls().value_counts(sort=True)["superclass"]
         found += [Condition("superclass", name) for name in names]
@@ -172,6 +178,7 @@ _OF_RUN: dict[str, Callable[[Workspace, str, str], pl.Series]] = {
     "outcome": _of_outcomes("outcome"),
     "unjudged": _unjudged,
     "confidence": _of_outcomes("confidence"),
+    "severity": _of_outcomes("severity"),
     "verdict": _verdict,
 }
 
@@ -223,6 +230,16 @@ def _wrongs(workspace: Workspace, labels: str) -> tuple[NDArray[np.uint32], NDAr
     return wrong, scored, np.concatenate(votes) if votes else np.zeros(0, np.int64)
 
 
+def _reviewed_by(workspace: Workspace, labels: str) -> pl.Series:
+    readers = state.readings(current(workspace), "verdict").group_by("item").agg(pl.col("reader").n_unique())
+    return _by_item(workspace, readers["item"].to_numpy(), readers["reader"]).fill_null(0)
+
+
+def _major(workspace: Workspace, labels: str) -> pl.Series:
+    major = state.causes(current(workspace)).filter(pl.col("severity") == "major")["item"].unique()
+    return _by_item(workspace, major.to_numpy(), pl.repeat(True, len(major), eager=True)).fill_null(False)
+
+
 def _superclass(workspace: Workspace, labels: str) -> pl.Series:
     table = superclass_table(workspace)
     if table is None:
@@ -244,5 +261,7 @@ _OF_ALL: dict[str, Callable[[Workspace, str], pl.Series]] = {
     "wrong_by": _wrong_by,
     "wrong_same": _wrong_same,
     "conflict": _conflict,
+    "reviewed_by": _reviewed_by,
+    "major": _major,
     "superclass": _superclass,
 }

@@ -8,7 +8,7 @@ import streamlit as st
 from analysis.details import ItemDetails, RunRow, item_details, neighbours
 from analysis.outcomes import evidence
 from analysis.results.outcomes import accepting, causes
-from app import state
+from app import judged, state
 from app.components import item as component
 from app.components.item import Candidate, ItemCard, LabelChip, LabelRow, item_card
 from app.components.outcomes import Outcome
@@ -62,6 +62,7 @@ def _content(frame: Frame, order: pl.Series) -> None:
         on_open=state.open_item,
         on_step=step,
         on_similar=_show_similar,
+        on_judge=partial(judged.judge_item, frame) if judged.may_judge(frame) else None,
     )
 
 
@@ -80,6 +81,7 @@ def item_content(frame: Frame, item: int, place: str) -> ItemCard:
         similar = neighbours(index, item, NEIGHBOURS)
     similarity = dict(similar)
     tile = tiles(frame, rows_of(frame, [item]))[0]
+    judgements, judgements_note = judged.judgement_rows(frame, item)
     return ItemCard(
         tile=tile,
         sentence=outcome_sentence(frame, row),
@@ -95,6 +97,8 @@ def item_content(frame: Frame, item: int, place: str) -> ItemCard:
         ],
         # The lens's run first.
         runs=[_run(frame, one) for one in sorted(details.run_rows, key=lambda one: one.run != frame.lens.run)],
+        judgements=judgements,
+        judgements_note=judgements_note,
         metadata=_metadata(frame, details, row["cluster"]),
         neighbours=tiles(
             frame, rows_of(frame, similarity), note=lambda near: f"{similarity[int(str(near['item']))]:.3f}"

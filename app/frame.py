@@ -21,7 +21,8 @@ from analysis.results.trust import better_labels
 from analysis.search import SpaceIndex, open_index
 from analysis.slices import Clause, Condition, Items, Slice, clause_column, facets
 from analysis.workspace import Workspace
-from app import saved_slices, shelf
+from app import access, saved_slices, shelf
+from app.access import Action
 from app.components.shared import Session, Tile, page_session
 from app.outcome_words import look
 from app.text import count, md_escape
@@ -110,6 +111,7 @@ def draw_frame(workspace_id: str) -> Frame:
         )
         counted = st.container(width="content")
         menu = st.popover("Save", icon=":material/bookmark:", width="content", key="slices")
+        review = st.container(width="content")
     found = saved_slices.draw_open(workspace)
     given = saved_slices.parsed(found.text) if found is not None else Slice()
 
@@ -125,6 +127,16 @@ def draw_frame(workspace_id: str) -> Frame:
     counted.markdown(f"**{count(chosen.height)}** of {count(rows.height)} items")
     with menu:
         saved_slices.draw_menu(workspace, workspace_id, whole, found, {"run": run, "labels": labels})
+    if access.allowed(access.current_person(), Action.DECIDE, workspace_id):
+        review.button(
+            "Review",
+            icon=":material/gavel:",
+            type="tertiary",
+            key="review-these",
+            help="Review these: make a queue of them, for people to judge",
+            disabled=chosen.is_empty(),
+            on_click=lambda: go_to("review", step="new"),
+        )
     saved_slices.draw_refusal()
     for key, shown, what in (("run", run, "run"), ("labels", labels, "label set")):
         if asked[key] not in (None, shown):
@@ -268,8 +280,7 @@ def open_slice(frame: Frame, text: str, name: str | None = None, page: str = "br
 
     The same text and name are saved once. Raises InputError for a text that is no slice.
     """
-    saved_slices.show_saved(frame.workspace, frame.workspace_id, text, name)
-    go_to(page)
+    go_to(page, **saved_slices.show_saved(frame.workspace, frame.workspace_id, text, name))
 
 
 def go_to(page: str, **parameters: int | str) -> None:

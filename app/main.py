@@ -11,7 +11,7 @@ from analysis.errors import ErrataError
 from app import drawer, state
 from app.frame import WISH, Frame, choose_workspace, draw_frame
 from app.text import md_escape
-from app.views import browse, compare, mistakes, models, overview, suspects
+from app.views import browse, compare, export, mistakes, models, overview, review, suspects
 
 View = Callable[[Frame], pl.Series | None]
 """Draws a page; returns the items that it lists, in its order, for the drawer to step through."""
@@ -24,7 +24,9 @@ PAGES: list[tuple[View, str, str, str]] = [
     (mistakes.show, "Mistakes", ":material/rule:", "Which mistakes, and why?"),
     (models.show, "Models", ":material/leaderboard:", "How good is each, where?"),
     (compare.show, "Compare", ":material/compare_arrows:", "Is B truly better than A, and on what?"),
+    (review.show, "Review", ":material/gavel:", "Let us decide."),
     (suspects.show, "Suspects", ":material/flag:", "Which labels are wrong?"),
+    (export.show, "Export", ":material/download:", "May I have the corrected labels?"),
 ]
 
 

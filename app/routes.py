@@ -28,10 +28,11 @@ from analysis import thumbnails
 from analysis.errors import ErrataError
 from analysis.thumbnails import ImageProblem
 from analysis.workspace import Space, Workspace
-from app import access, shelf
+from app import access, exports, judgements, shelf
 from app.middleware import LOOPBACK, Meter
 
 FOR_EVER = "private, max-age=31536000, immutable"
+OURS = ("img", "data", "judgements", "classes", "exports")
 SIZES = (*(str(size) for size in thumbnails.SIZES), "full")
 
 _STATUS = {"missing": 410, "changed": 410, "unreadable": 422}
@@ -56,8 +57,13 @@ def routes(session_seconds: float = access.SESSION_SECONDS) -> list[BaseRoute]:
         Route("/img/{workspace}/{item}/{size}/{hash}", _guarded(image), methods=["GET"]),
         Route("/data/{workspace}/{space}/{version}/points", _guarded(points), methods=["GET"]),
         Route("/data/{workspace}/item/{item}", _guarded(item_words), methods=["GET"]),
+        Route("/judgements/{workspace}", _guarded(judgements.save), methods=["POST"]),
+        Route("/classes/{workspace}", _guarded(classes), methods=["GET"]),
+        Route(
+            "/exports/{workspace}/{id}/{file}", _guarded(partial(exports.download, require=_require)), methods=["GET"]
+        ),
         # Else Streamlit's page would answer, with status 200.
-        *[Route(f"/{ours}{below}", _guarded(nothing)) for ours in ("img", "data") for below in ("", "/{rest:path}")],
+        *[Route(f"/{ours}{below}", _guarded(nothing)) for ours in OURS for below in ("", "/{rest:path}")],
         Route("/session", _guarded(partial(session, seconds=session_seconds)), methods=["POST"]),
         Route("/health", health, methods=["GET"]),
         Route("/metrics", metrics, methods=["GET"]),
@@ -217,6 +223,20 @@ def _words(workspace_id: str, item: int) -> dict[str, str | None]:
 @lru_cache(maxsize=8)
 def _class_names(workspace: Workspace) -> list[str]:
     return workspace.classes().display_names()
+
+
+# ---- classes
+
+
+async def classes(request: Request) -> Response:
+    """The class list for the class picker; see app/judgements.py."""
+    workspace_id = request.path_params["workspace"]
+    _require(request, access.Action.VIEW, workspace_id)
+    data, etag = await _in_thread(lambda: judgements.classes(shelf.opened(workspace_id)))
+    headers = {"ETag": etag, "Cache-Control": "private, max-age=300"}
+    if request.headers.get("if-none-match") == etag:
+        return Response(status_code=304, headers=headers)
+    return Response(data, media_type="application/json", headers=headers)
 
 
 # ---- sessions, health, metrics

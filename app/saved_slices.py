@@ -200,13 +200,20 @@ def _show(texts: Sequence[str], slice_id: str) -> None:
     st.session_state[OPEN], st.session_state[_IS_OPEN] = slice_id, True
 
 
-def show_saved(workspace: Workspace, workspace_id: str, text: str, name: str | None = None) -> None:
-    """In a callback: save a slice and open it alone. Where it cannot be saved it goes into the slice line."""
+def show_saved(workspace: Workspace, workspace_id: str, text: str, name: str | None = None) -> dict[str, str]:
+    """In a callback: save a slice and open it alone. Where it cannot be saved it goes into the slice line.
+
+    Returns what the address of another page must be given, so that the slice is open there.
+    """
+    known = OPEN in st.session_state
     try:
         _show([], keep(workspace, workspace_id, text, name))
     except ErrataError as error:
         _show(Slice.parse(text).texts(), "")
         refuse(f"This slice is not saved: {error}")
+        return {}
+    # As in `_show`: a widget that was there before tells the address itself, and lets nobody else.
+    return {} if known else {OPEN: st.session_state[OPEN]}
 
 
 def refuse(reason: str) -> None:

@@ -13,9 +13,11 @@ from analysis.review.kinds import VERDICTS
 from analysis.review.queues import Queue
 from analysis.review.queues import listed as listed_queues
 
-_MARKUP = re.compile(r"([\\`*_{}\[\]()<>#+\-.!|~$:&^=@/])")
+_MARKUP = re.compile(r"([\\`*_{}\[\]<>#!|~$&])")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f\u2028\u2029]+")
 NOT_RECORDED = "Not recorded."
+IMPORTED = "imported:"
+"""How the person of an imported judgement begins (analysis/review/imports.py)."""
 
 
 def datasheet(subset: Subset, receipt: dict[str, Any]) -> str:
@@ -41,6 +43,10 @@ def datasheet(subset: Subset, receipt: dict[str, Any]) -> str:
 def plain(text: object) -> str:
     """Any text as one line of Markdown that shows exactly its characters."""
     return _MARKUP.sub(r"\\\1", _CONTROL.sub(" ", str(text)).strip())
+
+
+def _n(number: int, noun: str) -> str:
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
 
 
 def _what(subset: Subset, receipt: dict[str, Any]) -> Iterator[str]:
@@ -74,9 +80,9 @@ def _who(subset: Subset) -> Iterator[str]:
     kept = standing(subset.log, subset.workspace)
     verdicts = state.readings(kept, "verdict")
     readers, panel = verdicts.filter(~pl.col("panel")), verdicts.filter("panel")
-    imported = readers["person"].str.starts_with("imported:").sum() + panel["person"].str.starts_with("imported:").sum()
-    yield f"readers: {readers['person'].n_unique():,} persons with {readers.height:,} verdicts on (item, class) that stand"
-    yield f"the panel: {panel.height:,} decisions that stand"
+    persons, imported = readers["person"].n_unique(), verdicts.filter(pl.col("person").str.starts_with(IMPORTED)).height
+    yield f"readers: {_n(persons, 'person')}; of their verdicts on (item, class) {readers.height:,} stand"
+    yield f"the panel: of its decisions {panel.height:,} stand"
     if imported:
         yield f"of these verdicts and decisions {imported:,} were imported from files of other panels' judgements"
     yield "roles beyond reader and panel, and the training of persons: not recorded in the review log"
@@ -89,7 +95,11 @@ def _guidelines(subset: Subset) -> Iterator[str]:
     rows = subset.log.filter(pl.col("kind") == "verdict")
     versions = rows.group_by("guideline").len().sort("guideline", nulls_last=True)
     for version, n in versions.iter_rows():
-        yield f"{n:,} verdicts without a recorded version" if version is None else f"version {version}: {n:,} verdicts"
+        yield (
+            f"{_n(n, 'verdict')} without a recorded version"
+            if version is None
+            else f"version {version}: {_n(n, 'verdict')}"
+        )
     if rows.is_empty():
         yield "no verdicts"
 
@@ -97,7 +107,7 @@ def _guidelines(subset: Subset) -> Iterator[str]:
 def _coverage(subset: Subset) -> Iterator[str]:
     known = subset.labels.items.join(subset.items.select("item"), on="item", how="semi")
     yield f"the label set knows {known.height:,} of {subset.n:,} items and scores {known['scored'].sum():,}"
-    yield f"every class was judged on {known['exhaustive'].sum():,} items"
+    yield f"{known['exhaustive'].sum():,} items are exhaustive: every class of theirs was judged"
     if subset.base is None:
         return
     kept = standing(subset.log, subset.workspace)
@@ -107,7 +117,8 @@ def _coverage(subset: Subset) -> Iterator[str]:
         yield f"items with verdicts of {readers:,} {'reader' if readers == 1 else 'readers'}: {n:,}"
     consensus = state.verdicts(kept)
     undecided = consensus.filter(~pl.col("state").is_in(state.DECIDED)).height
-    yield f"{consensus.height - undecided:,} (item, class) decided, {undecided:,} disputed or undecided and left as they were"
+    yield f"{consensus.height - undecided:,} (item, class) are decided"
+    yield f"{undecided:,} (item, class) are disputed or undecided, and as in {subset.base}"
     if stale := subset.log.height - kept.height:
         yield f"{stale:,} judgements of images that changed since are left out"
 
@@ -145,24 +156,25 @@ def _sampling(subset: Subset) -> Iterator[str]:
     queues = {queue.id: queue for queue in listed_queues(subset.workspace)}
     for queue_id, n in rows.group_by("queue").len().sort("queue", nulls_last=True).iter_rows():
         if queue_id is None:
-            yield f"{n:,} verdicts were given outside of queues, on items that somebody chose"
+            yield f"{_n(n, 'verdict')} given outside of queues, on items that somebody chose"
         elif queue_id in queues:
-            yield f"{n:,} verdicts from {_queue(queues[queue_id])}"
+            yield f"{_n(n, 'verdict')} from {_queue(queues[queue_id])}"
         else:
-            yield f"{n:,} verdicts from {queue_id}, of which no design is recorded"
+            yield f"{_n(n, 'verdict')} from {queue_id}, of which no design is recorded"
 
 
 def _queue(queue: Queue) -> str:
     protocol = queue.protocol
     strata = "; ".join(f"{s['name']}: {s['draw']:,} of {s['size']:,}" for s in queue.strata if s["draw"] is not None)
-    manner = f"{protocol.readings} {'reading' if protocol.readings == 1 else 'readings'}"
-    manner += (
-        f", {'blind' if protocol.blind else 'not blind'}, {'exhaustive' if protocol.exhaustive else 'candidates only'}"
-    )
-    return f"the queue {queue.name} ({manner}{'; drawn by stratum: ' + strata if strata else ''})"
+    manner = [
+        f"{protocol.readings} {'reading' if protocol.readings == 1 else 'readings'} of each item",
+        "blind" if protocol.blind else "not blind",
+        "exhaustive" if protocol.exhaustive else "candidates only",
+    ]
+    return f"the queue {queue.name} ({', '.join(manner)}{'; drawn by stratum: ' + strata if strata else ''})"
 
 
 def _left_out(receipt: dict[str, Any]) -> Iterator[str]:
     for reason, n in receipt["left_out"]["reasons"].items():
-        yield f"{n:,} items: {reason}"
+        yield f"{_n(n, 'item')}: {reason}"
     yield "left_out.csv names each" if receipt["left_out"]["n"] else "nothing"

@@ -63,7 +63,7 @@ def _cleaned(name: str) -> str:
 
 def inert(text: pl.Expr) -> pl.Expr:
     """Text cells with an apostrophe in front of what a spreadsheet would run."""
-    return pl.when(text.str.contains(_RUN_BY_SPREADSHEETS)).then(pl.concat_str(pl.lit("'"), text)).otherwise(text)
+    return pl.when(~text.str.contains(_RUN_BY_SPREADSHEETS)).then(text).otherwise(pl.concat_str(pl.lit("'"), text))
 
 
 def inert_word(text: str) -> str:

@@ -1,4 +1,4 @@
-"""What tells the causes of mistakes in a workspace: rules of Errata's own, files and spaces; and how good they are."""
+"""What tells the causes of mistakes in a workspace: reviewers, files, spaces and rules; and how good the rules are."""
 
 from dataclasses import replace
 from functools import lru_cache
@@ -11,6 +11,8 @@ from numpy.typing import NDArray
 from analysis import search, spaces
 from analysis.causes import (
     CATEGORIES,
+    FINER_CATEGORIES,
+    JUDGEMENTS_SCHEMA,
     Atypical,
     Causes,
     ClassPairs,
@@ -22,7 +24,9 @@ from analysis.errors import WorkspaceError
 from analysis.labels.hierarchy import Hierarchy
 from analysis.labels.superclasses import Superclasses
 from analysis.merges import merge_map
+from analysis.results.review_log import Tip, current, tip
 from analysis.results.taxonomy import accepting, basis_of, hierarchy, superclass_table
+from analysis.review import state
 from analysis.typicality import NEAREST, typicality
 from analysis.vocabulary import FOUND_SCHEMA, better_outside, vocabulary
 from analysis.workspace import Space, Workspace
@@ -30,15 +34,27 @@ from analysis.workspace import Space, Workspace
 LEAST_TYPICAL = 0.05
 """The share of images that are called atypical where embeddings say it: of the panel's mistakes 8 % were."""
 
-# A snapshot never changes, so what is derived from one can be kept as long as it is in use.
+# A snapshot never changes, so what is derived from one can be kept as long as it is in use; so can what is derived
+# from the review log, as long as the log ends where it did.
 
 
-@lru_cache(maxsize=32)
 def causes(workspace: Workspace, labels: str) -> Causes:
-    """What tells the causes of mistakes under a label set: files where there are any, else Errata's own rules.
+    """What tells the causes of mistakes under a label set: the team's judgements, files, else Errata's own rules.
 
     Raises WorkspaceError for a label set that does not exist.
     """
+    return _causes(workspace, labels, tip(workspace))
+
+
+@lru_cache(maxsize=32)
+def _causes(workspace: Workspace, labels: str, at: Tip) -> Causes:
+    known = _by_rule(workspace, labels)
+    return replace(known, judgements=_judgements(workspace, known.judgements, at))
+
+
+@lru_cache(maxsize=32)
+def _by_rule(workspace: Workspace, labels: str) -> Causes:
+    """Without the team's judgements; those of a file are among it."""
     workspace.labels(labels)
     sets = [workspace.labels(name) for name in workspace.label_set_names()]
     found = causes_of(workspace.classes(), sets, workspace.original_labels, under=labels)
@@ -65,6 +81,35 @@ def _merged(workspace: Workspace) -> ClassPairs | None:
     pairs = members.join(members, on="group").filter(pl.col("class") != pl.col("class_right"))
     basis = f"{basis_of(workspace, stored)}: classes that count as one"
     return ClassPairs.of(pairs["class"].to_numpy(), pairs["class_right"].to_numpy(), n_classes, basis)
+
+
+def _judgements(workspace: Workspace, of_file: pl.DataFrame | None, at: Tip) -> pl.DataFrame | None:
+    """A panel's file with the team's consensus in its place, in the columns of analysis.causes.JUDGEMENTS_SCHEMA.
+
+    Of the consensus only what has a category. The source is who said it: the panel, readers, or an import.
+    """
+    rows = current(workspace) if at[0] else None
+    if rows is None or (agreed := state.causes(rows).filter(pl.col("category").is_not_null())).is_empty():
+        return of_file
+    by = state.readings(rows, "cause").group_by("item", "class").agg(pl.col("person").unique().sort())
+    imported = pl.col("person").list.eval(pl.element().str.starts_with("imported: ")).list.all()
+    source = (
+        pl.when("panel")
+        .then(pl.lit("the panel"))
+        .when(imported)
+        .then(pl.col("person").list.join(", "))
+        .otherwise(pl.lit("reviewers"))
+    )
+    said = agreed.join(by, on=["item", "class"], how="left").select(
+        "item",
+        pl.col("class").alias("prediction"),
+        pl.col("category").cast(pl.String).replace(FINER_CATEGORIES).cast(JUDGEMENTS_SCHEMA["category"]),
+        "severity",
+        source.alias("source"),
+    )
+    if of_file is not None:
+        said = pl.concat([said, of_file.join(said, on=["item", "prediction"], how="anti")])
+    return said.sort("item", "prediction")
 
 
 # ---- from the images of a space

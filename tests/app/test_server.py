@@ -184,6 +184,7 @@ def test_all_components_work_in_a_browser(address: str, theme: str, tmp_path: Pa
     """Under the policy: no error in the console, no request to elsewhere, data shown as text."""
     from playwright.sync_api import expect, sync_playwright
 
+    expect.set_options(timeout=20_000)  # a shared machine may be slow
     complaints: list[str] = []
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(

@@ -8,6 +8,7 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from analysis.lens import Lens, frame
+from analysis.overview import best_standing
 from analysis.workspace import Workspace
 from tests.e2e.conftest import SCENES, Visit
 
@@ -41,7 +42,9 @@ def test_overview_tells_the_story(visit: Callable[..., Visit], demo: Path) -> No
     assert "of its" in text
     assert "errors are none" in text
     assert "tuxpaint" in text.lower()
-    assert workspace.run_names()[0] in text
+    best = best_standing(workspace, "truth")
+    assert best is not None
+    assert f"the best, {best.run}, is right" in text
 
 
 def test_browse_filter_open_similar_reload(visit: Callable[..., Visit], demo: Path) -> None:

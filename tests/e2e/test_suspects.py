@@ -41,7 +41,7 @@ def test_a_signal_is_chosen_and_its_first_suspects_open_in_browse(visit: Callabl
     expect(drawer).to_be_hidden()
     # The first hundred are a slice.
     page.get_by_role("button", name="Open in Browse").click()
-    page.wait_for_url(lambda url: "/browse" in url)
+    page.wait_for_url(lambda url: "/browse" in url and "slice=" in url)
     expect(page.get_by_text(f"100 of {workspace.items().height} items", exact=True)).to_be_visible()
 
 

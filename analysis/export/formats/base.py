@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import polars as pl
+import pyarrow as pa
 import pyarrow.parquet as pq
 
 from analysis.export.options import ExportOptions
@@ -42,16 +43,17 @@ class Format:
     """README.md from the datasheet, where readers of the format want one."""
 
 
-def write_parquet(parts: Iterable[pl.DataFrame], path: Path, *, metadata: dict[str, str] | None = None) -> int:
-    """Frames of one schema as one Parquet file, a row group each; returns the number of rows."""
+def write_parquet(parts: Iterable[pl.DataFrame], path: Path, *, schema: pa.Schema | None = None) -> int:
+    """Frames of one schema as one Parquet file, a row group each, cast to `schema`; returns the number of rows."""
     rows, writer = 0, None
     try:
         for part in parts:
             table = part.to_arrow(compat_level=pl.CompatLevel.oldest())
+            if schema is not None:
+                table = table.cast(schema)
             if writer is None:
-                schema = table.schema.with_metadata(metadata) if metadata else table.schema
-                writer = pq.ParquetWriter(path, schema, compression="zstd")
-            writer.write_table(table.cast(writer.schema) if metadata else table)
+                writer = pq.ParquetWriter(path, table.schema, compression="zstd")
+            writer.write_table(table)
             rows += part.height
     finally:
         if writer is not None:

@@ -50,4 +50,4 @@ def write(subset: Subset, folder: Path, options: ExportOptions, progress: Progre
     return Written(hard.height, details=details)
 
 
-FORMAT = Format("hard-examples", "List of the items that most runs get wrong (CSV)", write)
+FORMAT = Format("hard-examples", "Items that most runs get wrong (CSV)", write)

@@ -43,9 +43,8 @@ def write(subset: Subset, folder: Path, options: ExportOptions, progress: Progre
 
     parts = told(subset.chunks(a_file), "Writing", subset.n, progress)
     for number, part in enumerate(parts):
-        features = _features(part, subset, root is not None)
-        metadata = {"huggingface": json.dumps({"info": {"features": features}})}
-        write_parquet(table(iter([part])), folder / f"{SPLIT}-{number:05d}.parquet", metadata=metadata)
+        schema = _schema(part, subset, root is not None)
+        write_parquet(table(iter([part])), folder / f"{SPLIT}-{number:05d}.parquet", schema=schema)
     missing = pl.concat(lost)
     details = {"load": "datasets.load_dataset(DIR)", "images": "within" if root is not None else "none"}
     return Written(subset.n, missing, details)
@@ -53,21 +52,19 @@ def write(subset: Subset, folder: Path, options: ExportOptions, progress: Progre
 
 def card(datasheet: str) -> str:
     """README.md: what `datasets` must know, and the datasheet."""
-    return (
-        f"---\nconfigs:\n- config_name: default\n  data_files:\n  - split: {SPLIT}\n    path: {SPLIT}-*.parquet\n---\n\n"
-        f"{datasheet}"
-    )
+    data_files = f"  - split: {SPLIT}\n    path: {SPLIT}-*.parquet"
+    return f"---\nconfigs:\n- config_name: default\n  data_files:\n{data_files}\n---\n\n{datasheet}"
 
 
 def _with_images(rows: pl.DataFrame, root: Path) -> tuple[pl.DataFrame, pl.DataFrame]:
     """Rows with `image` (bytes and path; null where it cannot be read), and item, key, reason of those without."""
     images: list[dict[str, Any] | None] = []
     reasons: list[str | None] = []
-    for path, content_hash in rows.select("path", "hash").iter_rows():
+    for path, content_hash, trouble in rows.select("path", "hash", "problem").iter_rows():
         image, reason = None, None
         try:
-            if path is None or content_hash is None:
-                raise ImageProblem("no readable image", "missing")
+            if path is None or content_hash is None or trouble is not None:
+                raise ImageProblem(trouble or "there is none", "unreadable")
             image = {"bytes": read_verified(inside(root, path), content_hash), "path": path}
         except ImageProblem as problem:
             reason = f"in it without its image: {problem}"
@@ -79,27 +76,34 @@ def _with_images(rows: pl.DataFrame, root: Path) -> tuple[pl.DataFrame, pl.DataF
     return told_of.select("image", *rows.columns), missing
 
 
-def _features(part: pl.DataFrame, subset: Subset, images: bool) -> dict[str, Any]:
-    """The features of the file's columns as `datasets` writes them; plain columns by their Arrow type."""
+def _schema(part: pl.DataFrame, subset: Subset, images: bool) -> pa.Schema:
+    """The Arrow schema of a file with its features in the metadata, where `datasets` looks for them.
+
+    It takes a feature only where the column's type is exactly the one that it would have chosen for it.
+    """
     label = {"names": subset.workspace.classes().ids, "_type": "ClassLabel"}
-    found: dict[str, Any] = {"image": {"_type": "Image"}} if images else {}
+    fields: list[pa.Field] = []
+    features: dict[str, Any] = {}
+    if images:
+        fields.append(pa.field("image", pa.struct({"bytes": pa.binary(), "path": pa.string()})))
+        features["image"] = {"_type": "Image"}
     for field in part.head(0).to_arrow(compat_level=pl.CompatLevel.oldest()).schema:
-        if field.name == "original":
-            found[field.name] = label
-        elif field.name in _CLASSES and field.name not in subset.metadata:
-            found[field.name] = {"feature": label, "_type": "Sequence"}
-        else:
-            found[field.name] = _feature(field.type)
-    return found
+        name, kind = field.name, _storage(field.type)
+        if name == "original":
+            kind, features[name] = pa.int64(), label
+        elif name in _CLASSES:
+            kind, features[name] = pa.list_(pa.int64()), {"feature": label, "_type": "Sequence"}
+        fields.append(pa.field(name, kind))
+    return pa.schema(fields, metadata={"huggingface": json.dumps({"info": {"features": features}})})
 
 
-def _feature(kind: pa.DataType) -> Any:
-    if pa.types.is_list(kind) or pa.types.is_large_list(kind) or pa.types.is_fixed_size_list(kind):
-        return {"feature": _feature(kind.value_type), "_type": "Sequence"}
-    if pa.types.is_struct(kind):
-        return {field.name: _feature(field.type) for field in kind}
-    names = {"double": "float64", "float": "float32", "halffloat": "float16", "date32[day]": "date32"}
-    return {"dtype": names.get(str(kind), str(kind)), "_type": "Value"}
+def _storage(kind: pa.DataType) -> pa.DataType:
+    """The type without the large variants and dictionaries that polars writes."""
+    if pa.types.is_large_list(kind) or pa.types.is_list(kind):
+        return pa.list_(_storage(kind.value_type))
+    if pa.types.is_dictionary(kind) or pa.types.is_large_string(kind):
+        return pa.string()
+    return kind
 
 
-FORMAT = Format("huggingface", "Hugging Face dataset on disk, images within", write, card)
+FORMAT = Format("huggingface", "Hugging Face dataset: Parquet with features, images within", write, card)

@@ -11,6 +11,7 @@ import zipfile
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
+from typing import get_args
 
 import polars as pl
 
@@ -18,7 +19,7 @@ from analysis.errors import InputError
 from analysis.export import one_class
 from analysis.export.formats.base import Format, Written, left_out, write_parquet
 from analysis.export.names import base_name, file_name, folder_names, is_read_by_imagefolder
-from analysis.export.options import ExportOptions
+from analysis.export.options import Copy, ExportOptions
 from analysis.export.subset import Subset
 from analysis.progress import Progress
 from analysis.thumbnails import ImageProblem, inside, read_verified
@@ -38,6 +39,8 @@ def write(subset: Subset, folder: Path, options: ExportOptions, progress: Progre
         raise InputError(f"{subset.workspace.name} has no images; take a format of labels, such as parquet.")
     if options.one_class not in one_class.RULES:
         raise InputError(f"There is no rule {options.one_class!r}. There are: {', '.join(one_class.RULES)}.")
+    if options.copy not in get_args(Copy):
+        raise InputError(f"Images come as {', '.join(get_args(Copy))}; not {options.copy!r}.")
     rule = one_class.RULES[options.one_class]
     folders = folder_names(subset.workspace.classes().ids)
     lost: list[pl.DataFrame] = []
@@ -157,4 +160,4 @@ def _table(subset: Subset, kept: pl.DataFrame) -> pl.DataFrame:
     return ids.with_columns(classes.gather(kept["one"]).alias("class")).select(*columns, "class", *subset.metadata)
 
 
-FORMAT = Format("imagefolder", "Folder of images, a folder for each class (one class an item)", write)
+FORMAT = Format("imagefolder", "Folder of images, a folder for each class", write)

@@ -1,8 +1,8 @@
 """One row an item: Parquet, CSV and JSON lines.
 
-Columns: item, key, path, bytes, original (class id), split, width, height, hash, problem, then valid, unclear and rejected
-(lists of class ids), scored and exhaustive (null: the label set does not know the item), for `reviewed` readers, panel,
-decided, disputed, problems and position, and the dataset's metadata.
+Columns: item, key, path, bytes, original (class id), split, width, height, hash, problem, then valid, unclear and
+rejected (lists of class ids), scored and exhaustive (null: the label set does not know the item), for `reviewed`
+readers, panel, decided, disputed, problems and position, and the dataset's metadata.
 """
 
 import json
@@ -73,6 +73,6 @@ def _cell(column: pl.Series) -> pl.Series:
     return column
 
 
-PARQUET = Format("parquet", "Parquet, one row an item with its valid, unclear and rejected classes", _write_parquet)
-CSV = Format("csv", "CSV for spreadsheets, one row an item; classes parted by |", _write_csv)
+PARQUET = Format("parquet", "Parquet, one row an item", _write_parquet)
+CSV = Format("csv", "CSV for spreadsheets, one row an item", _write_csv)
 JSONL = Format("jsonl", "JSON lines, one object an item", _write_jsonl)

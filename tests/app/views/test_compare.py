@@ -126,7 +126,7 @@ def test_one_click_opens_the_items_that_could_change_the_verdict(workspace: Work
     assert page.button(key="undecided").label == f"Open the {len(wanted)} items that could change the verdict"
     page.button(key="undecided").click().run()
     assert f"**{len(wanted)}** of 32 items" in texts(page)
-    kept = saved.load(workspace, page.text_input(key="slice").value)
+    kept = saved.load(workspace, str(page.text_input(key="slice").value))
     assert kept is not None
     assert Slice.parse(kept.text).conditions == (Items(tuple(wanted)),)
     closed = opened(workspace, labels="original", a="strong", b=WEAK)
