@@ -160,7 +160,11 @@ class Meter:
             await self.app(scope, receive, send)
             return
         first = scope["path"].removeprefix("/").partition("/")[0]
-        route = first if first in ("img", "data", "judgements", "classes", "session", "health", "metrics") else "page"
+        route = (
+            first
+            if first in ("img", "data", "judgements", "classes", "exports", "session", "health", "metrics")
+            else "page"
+        )
         started = time.perf_counter()
         status = 500
 

@@ -6,6 +6,7 @@ agreement stands beside the coefficients: where nearly all verdicts are alike, c
 low however well people agree. Intervals are bootstraps of items: what is judged of one item is drawn together.
 """
 
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
@@ -109,6 +110,15 @@ def _first(rows: pl.DataFrame, kind: str = "verdict") -> pl.DataFrame:
     return measures.first_readings(rows.filter(pl.col("stratum").ne_missing(REPEAT)), kind)
 
 
+def _interval(
+    every: Callable[[Floats], Floats | list[float]], n: int, *, groups: NDArray | None = None, draws: int, seed: int = 0
+) -> tuple[Floats, Floats]:
+    """`bootstrap`, for several measures at once; NaN for those that no draw gives."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "All-NaN slice", RuntimeWarning)
+        return bootstrap(every, n, groups=groups, draws=draws, seed=seed)
+
+
 # ---- coefficients
 
 
@@ -163,7 +173,7 @@ def _measured(
     def every(weights: Floats) -> list[float]:
         return [statistic(table, weights) for statistic in what.values()]
 
-    low, high = bootstrap(every, len(table), groups=items, draws=draws, seed=seed)
+    low, high = _interval(every, len(table), groups=items, draws=draws, seed=seed)
     values = every(np.ones(len(table)))
     return [
         (of, name, finite(values[place]), finite(low[place]), finite(high[place]), len(table))
@@ -222,7 +232,7 @@ def _sets(verdicts: pl.DataFrame, draws: int, seed: int) -> list[Row]:
     def every(weights: Floats) -> list[float]:
         return [sparse_alpha(table, similar, weights) for similar in alike.values()]
 
-    low, high = bootstrap(every, len(sets), draws=draws, seed=seed)
+    low, high = _interval(every, len(sets), draws=draws, seed=seed)
     values = every(np.ones(len(sets)))
     return [
         ("valid set", f"alpha {name}", finite(values[place]), finite(low[place]), finite(high[place]), len(sets))
@@ -301,7 +311,7 @@ def by(rows: pl.DataFrame, what: By, *, draws: int = DRAWS_OF_GROUPS, seed: int 
     def every(weights: Floats) -> Floats:
         return np.stack(_raw_and_alpha(table, code, len(names), weights))
 
-    low, high = bootstrap(every, len(table), groups=counted["item"].to_numpy(), draws=draws, seed=seed)
+    low, high = _interval(every, len(table), groups=counted["item"].to_numpy(), draws=draws, seed=seed)
     found = every(np.ones(len(table)))
     n = np.bincount(code, minlength=len(names))
     return _groups(names.to_list(), found, low, high, n)
@@ -347,7 +357,7 @@ def _pairs(first: pl.DataFrame, draws: int, seed: int) -> pl.DataFrame:
             kappa = np.where(chance < 1, (raw - chance) / (1 - chance), np.nan)
         return np.stack([raw, alpha, kappa])
 
-    low, high = bootstrap(every, len(both), groups=both["item"].to_numpy(), draws=draws, seed=seed)
+    low, high = _interval(every, len(both), groups=both["item"].to_numpy(), draws=draws, seed=seed)
     return _groups(groups.to_list(), every(np.ones(len(both))), low, high, np.bincount(code, minlength=n_groups))
 
 
@@ -401,7 +411,7 @@ def _with_others(both: pl.DataFrame, draws: int = DRAWS_OF_GROUPS) -> pl.DataFra
         with np.errstate(invalid="ignore"):
             return np.bincount(code, weights * same, len(names)) / np.bincount(code, weights, len(names))
 
-    low, high = bootstrap(every, len(both), groups=both["item"].to_numpy(), draws=draws)
+    low, high = _interval(every, len(both), groups=both["item"].to_numpy(), draws=draws)
     found = {"with_others": every(np.ones(len(both))), "with_others_low": low, "with_others_high": high}
     columns = {name: pl.Series(values, dtype=pl.Float64).fill_nan(None) for name, values in found.items()}
     pairs = pl.Series(np.bincount(code, minlength=len(names)))

@@ -105,3 +105,35 @@ def _score_words(row: dict[str, Any]) -> str:
     lines.append(f"n = {count(row['n'])}, {count(row['n_reviewed'])} read, {count(row['n_unjudged'])} unjudged")
     lines.append(f"{count(row['gained'])} turned out right, {count(row['lost'])} wrong")
     return "<br>".join(lines)
+
+
+def coefficient_dots(found: pl.DataFrame) -> go.Figure:
+    """Agreement coefficients (analysis.results.agreement.COEFFICIENTS_SCHEMA, none null), a line each, in their order."""
+    names = [f"{of}: {measure}" for of, measure in found.select("of", "measure").iter_rows()]
+    value = found["value"]
+    figure = go.Figure()
+    figure.add_scatter(
+        x=value.to_list(),
+        y=names,
+        mode="markers",
+        marker={"size": 9, "color": ACCENT},
+        error_x={
+            "type": "data",
+            "array": (found["high"].fill_null(value) - value).to_list(),
+            "arrayminus": (value - found["low"].fill_null(value)).to_list(),
+            "thickness": 1.4,
+            "width": 3,
+        },
+        hovertext=[
+            f"{name}: {row['value']:.3f}"
+            + ("" if row["low"] is None else f" ({row['low']:.3f} to {row['high']:.3f})")
+            + f"<br>n = {count(row['n'])}"
+            for name, row in zip(names, found.iter_rows(named=True), strict=True)
+        ],
+        hoverinfo="text",
+        showlegend=False,
+    )
+    figure.add_vline(x=0, line={"width": 1, "color": QUIET})
+    figure.update_xaxes(title_text="0 as by chance (raw: none), 1 all agree", showgrid=True, zeroline=False)
+    figure = by_run(figure, names, legend_entries=0)
+    return figure.update_xaxes(range=[min(0.0, float(found["low"].min() or 0.0)) - 0.03, 1.03])  # type: ignore[arg-type]

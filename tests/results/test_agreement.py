@@ -70,7 +70,7 @@ def test_each_coefficient_is_that_of_all_readings() -> None:
     measured = found.filter(pl.col("of") != "category", pl.col("of") != "severity")
     assert (measured["low"] <= measured["value"]).all()
     assert (measured["value"] <= measured["high"]).all()
-    assert (measured["low"] < measured["high"]).all()
+    assert (measured["low"] < measured["high"]).sum() == 8  # nobody was ever unsure, or wanted an expert, with another
     assert found.equals(coefficients(rows, draws=200))
 
 
@@ -118,7 +118,7 @@ def test_nothing_read_twice_has_no_agreement() -> None:
         told(verdict("ann", 0, "valid")).clear(),
     ):
         found = coefficients(rows)
-        assert found["value"].null_count() == found.height == 12
+        assert found["value"].null_count() == found.height == 14
         assert found["n"].sum() == 0
         for what in ("queue", "class", "pair", "week"):
             frame = by(rows, what)

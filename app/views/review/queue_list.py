@@ -119,7 +119,7 @@ def people_words(one: Standing) -> str:
     if in_hand := int(people["in_hand"].sum()):
         told.append(f"{count(in_hand)} in hand")
     if not told:
-        return "Nobody has begun."
+        told.append("nobody has begun")
     allowed = one.queue.protocol.people
     if allowed is not None and (waiting := [name for name in allowed if name not in people["person"].to_list()]):
         told.append(f"not begun: {', '.join(map(md_escape, waiting[:MOST_PEOPLE]))}")

@@ -36,7 +36,8 @@ def show(frame: Frame, rows: pl.DataFrame, queue: Queue | None) -> pl.Series | N
     )
     match part:
         case "Agreement":
-            return agreement.show(frame, mine, queue)
+            agreement.show(frame, mine, queue)
+            return None
         case "Cases":
             return cases.show(frame, mine, queue)
         case "Coverage":

@@ -304,7 +304,7 @@ def test_history_shows_who_said_what(workspace: Workspace, read: Queue) -> None:
 
 def test_taking_back_opens_the_reading_again_and_takes_causes_first(workspace: Workspace) -> None:
     queue = made(workspace, QueueOptions("pets", repeats=0))
-    one, *_ = judge_all(workspace, queue, LOCAL.id, by_label(workspace), n=1)
+    one, *_ = judge_all(workspace, queue, LOCAL.id, lambda *_: "wrong", n=1)
     rows = log.read(workspace)
     wrong = rows.filter(value="wrong").row(0, named=True)
     shown = tuple(choice.index for choice in one.choices)
