@@ -2,11 +2,11 @@
 
 import sys
 
-from analysis.cli import causes, datasets, exports, imports, models, numbers, reviews, serving
+from analysis.cli import causes, datasets, exports, imports, models, numbers, review, reviews, serving
 from analysis.cli.base import app, say
 from analysis.errors import ErrataError
 
-__all__ = ["app", "causes", "datasets", "exports", "imports", "main", "models", "numbers", "reviews", "serving"]
+__all__ = ["app", "causes", "datasets", "exports", "imports", "main", "models", "numbers", "review", "reviews", "serving"]
 
 
 def main() -> None:

@@ -93,11 +93,10 @@ def backup(workspace: Workspace, file: Path) -> Backup:
 
 
 @contextlib.contextmanager
-def _writing(made: sa.Engine, file: Path) -> Iterator[sa.Connection]:
-    """A transaction in the backup. Its failures are the backup's, and not those of the database that is read."""
+def _written(file: Path) -> Iterator[None]:
+    """Failures of the backup's own database in words."""
     try:
-        with made.begin() as connection:
-            yield connection
+        yield
     except sa.exc.DBAPIError as error:
         raise WorkspaceError(f"{file} cannot be written: {error.orig}. Nothing was.") from error
 
@@ -106,15 +105,15 @@ def _write(workspace: Workspace, path: Path, file: Path) -> Backup:
     """Write the backup that is to become `file` at `path`."""
     counts, sums = {}, {}
     made = sa.create_engine(sa.URL.create("sqlite", database=str(path)), poolclass=sa.NullPool)
-    # The source is opened first: what fails within belongs to the target.
-    with reading(workspace) as source, _writing(made, file) as target:
+    with _written(file), made.begin() as target:
         schema.migrate(target, str(path))
-        if True:
+        with reading(workspace) as source:
             for table in TABLES:
-                digest = _Digest()
+                digest, names = _Digest(), table.columns.keys()
                 for rows in _rows(source, table, workspace.uuid):
-                    digest.add(table.columns.keys(), rows)
-                    target.execute(table.insert(), [dict(zip(table.columns.keys(), row, strict=True)) for row in rows])
+                    digest.add(names, rows)
+                    with _written(file):  # else it would be taken for a failure of what is read
+                        target.execute(table.insert(), [dict(zip(names, row, strict=True)) for row in rows])
                 counts[table.name], sums[table.name] = digest.n, digest.value()
         last = target.scalar(sa.select(sa.func.max(judgements.c.position))) or 0
         written = Backup(

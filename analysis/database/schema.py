@@ -1,5 +1,6 @@
 """Bringing a database to the tables that this version of Errata knows. Migrations are files of the package."""
 
+import threading
 from typing import TYPE_CHECKING
 
 import sqlalchemy as sa
@@ -8,6 +9,9 @@ from analysis.errors import WorkspaceError
 
 if TYPE_CHECKING:
     from alembic.config import Config
+
+_migrating = threading.Lock()
+"""Alembic keeps what it works on in one place a process: two databases are not migrated at once."""
 
 
 def current(connection: sa.Connection) -> str | None:
@@ -57,7 +61,8 @@ def migrate(connection: sa.Connection, where: str) -> None:
     if revision != newest():
         config = _config()
         config.attributes["connection"] = connection
-        command.upgrade(config, "head")
+        with _migrating:
+            command.upgrade(config, "head")
 
 
 def _config() -> "Config":

@@ -51,7 +51,7 @@ def score_dots(scores: pl.DataFrame) -> go.Figure:
     figure = go.Figure()
     runs = scores["run"].to_list()
     hover = [_score_words(row) for row in scores.iter_rows(named=True)]
-    bounded = scores.filter(pl.col("bound_high") - pl.col("bound_low") > 0)
+    bounded = scores.filter(pl.col("estimate").is_null() & (pl.col("bound_high") > pl.col("bound_low")))
     if bounded.height:
         figure.add_bar(
             x=(100 * (bounded["bound_high"] - bounded["bound_low"])).to_list(),
@@ -61,7 +61,7 @@ def score_dots(scores: pl.DataFrame) -> go.Figure:
             marker={"color": ACCENT, "line": {"width": 0}},
             opacity=0.22,
             width=0.5,
-            name="bounds after review",
+            name="after, only bounds",
             hovertext=[_score_words(row) for row in bounded.iter_rows(named=True)],
             hoverinfo="text",
         )
@@ -108,8 +108,8 @@ def _score_words(row: dict[str, Any]) -> str:
 
 
 def coefficient_dots(found: pl.DataFrame) -> go.Figure:
-    """Agreement coefficients (analysis.results.agreement.COEFFICIENTS_SCHEMA, none null), a line each, in their order."""
-    names = [f"{of}: {measure}" for of, measure in found.select("of", "measure").iter_rows()]
+    """Agreement coefficients (analysis.results.agreement.COEFFICIENTS_SCHEMA, none null) in their order, one a line."""
+    names = [f"{of}: {measure}".replace("_", " ") for of, measure in found.select("of", "measure").iter_rows()]
     value = found["value"]
     figure = go.Figure()
     figure.add_scatter(

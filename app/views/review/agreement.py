@@ -33,7 +33,7 @@ def show(frame: Frame, rows: pl.DataFrame, queue: Queue | None) -> None:
     st.markdown(sentence(found))
     measured = found.filter(pl.col("value").is_not_null())
     if measured.height:
-        left, right = st.columns([3, 2], gap="large")
+        left, right = st.columns(2, gap="large")
         with left:
             _chart(measured)
         with right:
@@ -154,7 +154,6 @@ def _groups(frame: Frame, rows: pl.DataFrame, key: tuple[str, Tip, str | None, t
             n="n",
         ).select(pl.exclude("kappa") if found["kappa"].is_null().all() else pl.all()),
         hide_index=True,
-        height=300,
         key=table,
         on_select=open_group,
         selection_mode="single-row",

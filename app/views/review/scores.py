@@ -108,7 +108,7 @@ def _plainly(words: str) -> str:
 
 def none_words(found: list[tuple[str, ShareNone]]) -> str:
     """The share of a run's mistakes that were none, of the newest queue that can tell, as Markdown."""
-    known = [(name, share) for name, share in found if share.value is not None]
+    known = [(name, share) for name, share in found if share.value is not None and share.low is not None]
     if not known:
         return ""
     name, share = known[0]
@@ -139,7 +139,7 @@ def _chart(found: pl.DataFrame, base: str) -> None:
             "Before and after",
             help="Every run on the images that all runs have predicted. Filled: the estimate after review with its "
             "95 % interval of the draw. A pale bar: only bounds, from all open items wrong to all right. A ring: "
-            "before. Label uncertainty is in no interval.",
+            "before. Label uncertainty is in no interval. Click a run to see what changed for it.",
             width="content",
         )
         metric = st.segmented_control(
@@ -158,11 +158,21 @@ def _chart(found: pl.DataFrame, base: str) -> None:
         partial(table, found),
         key="review-scores",
         alt=f"Accuracy of each run by {base} before and after review; the same numbers are in its table.",
+        on_select=partial(_look_at, shown["run"].to_list()),
     )
     whys = shown.filter(pl.col("why").is_not_null()).group_by("why", maintain_order=True).agg("run")
     if whys.height:
         told = [f"{md_escape(', '.join(runs))}: {md_escape(why)}." for why, runs in whys.head(MOST_WHYS).iter_rows()]
+        if whys.height > MOST_WHYS:
+            told.append(f"{count(whys.height - MOST_WHYS)} more: see the numbers.")
         st.caption("No estimate, or no interval:  \n" + "  \n".join(told))
+
+
+def _look_at(runs: list[str]) -> None:
+    """In a callback: look through the run that was clicked, so that what changed for it is shown."""
+    points = st.session_state["review-scores"]["selection"]["points"]
+    if points and points[0].get("y") in runs:
+        st.session_state["run"] = points[0]["y"]
 
 
 def table(found: pl.DataFrame) -> pl.DataFrame:
@@ -251,10 +261,12 @@ def share_words(share: ShareNone) -> str:
     """A share of mistakes that were none, as Markdown."""
     if share.value is None:
         return f"– :small[{md_escape(share.why or 'no sample')}]"
-    text = f"**{percent(share.value, share.low, share.high)}** :small[n = {count(share.n)} of {count(share.size)}]"
+    more = [f"n = {count(share.n)} of {count(share.size)}"]
+    if share.low is None:
+        more.append("no interval: a stratum has a single image read")
     if share.n_undecided:
-        text += f" :small[{count(share.n_undecided)} undecided, counted as mistakes]"
-    return text
+        more.append(f"{count(share.n_undecided)} undecided, counted as mistakes")
+    return f"**{percent(share.value, share.low, share.high)}** :small[{'; '.join(more)}]"
 
 
 # ---- the label set

@@ -266,7 +266,7 @@ def test_the_panel_decides_a_case_and_the_log_keeps_why(workspace: Workspace, re
     (table,) = [one.value for one in page.dataframe if "ben" in one.value.columns]
     row = pl.DataFrame(table).filter(pl.col("class").str.contains("(label)", literal=True))
     assert (row["ann"][0], row["ben"][0]) == ("✓ valid", "✗ wrong")
-    page.get_by_key(f"panel-1-{label}").set_value("valid").run()
+    page.get_by_key(f"panel-1-{label}").set_value("valid").run()  # type: ignore[union-attr]
     page.text_area(key="panel-1-why").set_value("the tail is seen").run()
     page = click(page, "panel-1-save")
     ready(page)
