@@ -6,7 +6,9 @@ from analysis.cli import causes, datasets, exports, imports, models, numbers, re
 from analysis.cli.base import app, say
 from analysis.errors import ErrataError
 
-__all__ = ["app", "causes", "datasets", "exports", "imports", "main", "models", "numbers", "review", "reviews", "serving"]
+__all__ = [
+    "app", "causes", "datasets", "exports", "imports", "main", "models", "numbers", "review", "reviews", "serving",
+]  # fmt: skip
 
 
 def main() -> None:

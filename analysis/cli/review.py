@@ -48,10 +48,8 @@ def show_agreement(
     divided = agreement.splits(rows.log)
     if as_json:
         named = {one.id: one.name for one in queues.listed(opened)}
-        groups: dict[str, Any] = {
-            plural: agreement.by(rows.log, what).to_dicts()
-            for plural, what in (("queues", "queue"), ("classes", "class"), ("pairs", "pair"), ("weeks", "week"))
-        }
+        kinds: dict[str, agreement.By] = {"queues": "queue", "classes": "class", "pairs": "pair", "weeks": "week"}
+        groups: dict[str, Any] = {plural: agreement.by(rows.log, what).to_dicts() for plural, what in kinds.items()}
         for row in groups["queues"]:
             row["name"] = named.get(row["group"])
         for row in groups["classes"]:
@@ -129,10 +127,8 @@ def rescore(
     elif changes is not None:
         for row in rows.iter_rows(named=True):
             after = "excluded" if row["after"] is None else "right" if row["after"] else "wrong"
-            who = ", ".join(row["who"] or ())
-            print(
-                f"{row['key']!r}  {'right' if row['before'] else 'wrong'} -> {after}  {who}  {row['when']:%Y-%m-%d %H:%M}"
-            )
+            who, before = ", ".join(row["who"] or ()), "right" if row["before"] else "wrong"
+            print(f"{row['key']!r}  {before} -> {after}  {who}  {row['when']:%Y-%m-%d %H:%M}")
         say(f"{rows.height:,} changes.")
     else:
         _print_scores(rows, told)
@@ -163,9 +159,8 @@ def take_backup(workspace: WorkspacePath, file: BackupFile) -> None:
     from analysis.workspace import Workspace
 
     told = backup(Workspace.open(workspace), file)
-    say(
-        f"{file}: {sum(told.rows.values()):,} rows, the review log up to position {told.position:,}; read back and equal."
-    )
+    rows = sum(told.rows.values())
+    say(f"{file}: {rows:,} rows, the review log up to position {told.position:,}; read back and equal.")
 
 
 @app.command("restore")

@@ -289,8 +289,10 @@ def estimate(
         sample = Sample(how.stratum, how.random, np.where(seen, values, np.nan))
         return after_review(before, sample, weights, extremes=extremes)
 
-    middle, least, most = (run(values) for values in ends)
     undecided = seen & ~known & (weights > 0)
+    middle = least = most = run(ends[0])
+    if undecided.any():
+        least, most = run(ends[1]), run(ends[2])
     n_unasked = int((undecided & ~told).sum())
     why = _why(middle, how, n_unasked)
 

@@ -16,6 +16,9 @@ Tip = tuple[int, str]
 _known: dict[Path, pl.DataFrame] = {}
 """The log of each workspace as it was last read."""
 
+_CHUNKS = 16
+"""Each read adds one; a frame of thousands of them is slow."""
+
 
 def tip(workspace: Workspace) -> Tip:
     """Where the log ends; (0, "") for an empty one. What is derived from the log can be kept as long as this holds."""
@@ -34,6 +37,8 @@ def told(workspace: Workspace, upto: int | None = None) -> pl.DataFrame:
     if known is not None and known.height and not _holds(workspace, known):
         known = None
     found = log.read(workspace, known)
+    if found.n_chunks() > _CHUNKS:
+        found = found.rechunk()
     _known[workspace.path] = found
     return found if upto is None else found.filter(pl.col("position") <= upto)
 

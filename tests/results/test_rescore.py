@@ -1,7 +1,9 @@
 """Runs before and after review: what is known, what is estimated, what stays open, and what stands behind a change."""
 
+import shutil
 from collections.abc import Sequence
 from datetime import UTC, datetime
+from pathlib import Path
 
 import numpy as np
 import polars as pl
@@ -25,8 +27,10 @@ from analysis.results.rescore import (
 )
 from analysis.review import log, queues
 from analysis.review.designs import Stratum, complete, confidence_ordered, draw, simple_random, stratified
+from analysis.review.imports import import_reviews
 from analysis.review.kinds import Cause, Exhaustive, Judgement, Problem, Statement, Undo, Verdict
 from analysis.review.queues import Protocol, Queue
+from analysis.settings import settings
 from analysis.workspace import Workspace
 from tests.databases import database, postgres, workspace
 
@@ -447,6 +451,49 @@ def test_what_people_say_of_a_mistake_goes_before_the_rule(runs: Workspace) -> N
     judged = causes(runs, "original").judgements
     assert judged is not None
     assert judged.rows() == [(item, index, "fine_grained", "major", "the panel")]
+
+
+# ---- slices of the panel's making
+
+
+def test_slices_ask_who_reviewed_and_what_is_major(runs: Workspace) -> None:
+    say(runs, Verdict(0, int(A[0]), "wrong"), Cause(0, int(A[0]), "model_failure", "major"))
+    say(runs, Verdict(0, int(A[0]), "wrong"), Verdict(3, 1, "wrong"), person="bob")
+    say(runs, Verdict(0, int(A[0]), "wrong"), panel=True)
+    say(runs, Verdict(4, int(A[4]), "wrong"), Cause(4, int(A[4]), "model_failure", "minor"))
+    assert runs.slice("reviewed_by >= 1")["reviewed_by"].to_list() == [3, 1, 1]
+    assert runs.slice("reviewed_by=0").height == N - 3
+    assert runs.slice("major=true")["item"].to_list() == [0]
+    assert runs.slice("severity@a=major", run="b", labels="original")["item"].to_list() == [0]
+    assert runs.slice("severity@b=major", run="a", labels="original").is_empty()
+    major = runs.slice("major=true")["item"].to_numpy()
+    found = scores(runs, "original", items=major)
+    assert [(one["before"], one["estimate"], one["n"]) for one in (row(found), row(found, "b"))] == [
+        (0, 0, 1),
+        (0, None, 1),  # nobody was asked about what b says there
+    ]
+
+
+@pytest.mark.shared_data
+def test_the_panels_major_mistakes_are_a_slice_for_any_run(
+    imagenet: Workspace, shared_data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("ERRATA_DATABASE_URL", raising=False)
+    settings.cache_clear()
+    own = Workspace.open(shutil.copytree(imagenet.path, tmp_path / "val"))
+    import_reviews(own, shared_data / "imagenet-mistakes" / "vit3b_mistakes.json", "vit3b", complete=True)
+    major = own.slice("major=true")["item"].sort().to_numpy()
+    assert len(major) == 154
+    found = scores(own, "expert", items=major).filter(metric="micro")
+    assert found["run"].to_list() == ["resnet18_torchvision", "resnet50_pytorch", "vgg16_pytorch"]
+    assert found["n"].unique().to_list() == [154]
+    for name, before in found.select("run", "before").iter_rows():
+        outcomes = run_outcomes(own, name, "expert").filter(pl.col("item").is_in(pl.Series(major).implode()))
+        assert before == pytest.approx(outcomes["right"].mean())
+    # What the panel said of a mistake stands for every run that made it.
+    told_ = causes(own, "expert").record()["panel"]
+    assert told_ == "378 judgements (imported: vit3b)"
+    assert run_outcomes(own, "resnet50_pytorch", "expert")["severity"].drop_nulls().len() > 20
 
 
 # ---- simulated reviewers

@@ -24,11 +24,11 @@ def show(frame: Frame) -> pl.Series | None:
     rows = reviewing.told(frame.workspace)
     if step == RESULTS:
         return results.show(frame, rows, queue)
-    every = queues.listed(frame.workspace)
-    st.markdown(sentence(rows, reviewing.standings(frame.workspace, every), results.moved(frame, rows)))
+    standings = reviewing.standings(frame.workspace, queues.listed(frame.workspace))
+    st.markdown(sentence(rows, standings, results.moved(frame, rows)))
     if step == NEW:
         new_queue.show(frame, rows)
-    queue_list.show(frame, rows, making=step == NEW)
+    queue_list.show(frame, rows, standings[::-1], making=step == NEW)
     return None
 
 

@@ -30,38 +30,39 @@ CASE = "case"
 _REFUSED = "case-refused"
 
 
-def found(frame: Frame, rows: pl.DataFrame, kind: str) -> pl.DataFrame:
-    """(item, class) of a kind with its consensus (analysis.review.state.verdicts), by item."""
-    consensus = state.verdicts(rows)
-    by_panel = consensus["panel"]
+def found(consensus: pl.DataFrame, items: pl.DataFrame, kind: str) -> pl.DataFrame:
+    """(item, class) of a kind, of a consensus (analysis.review.state.verdicts); `items` are the workspace's.
+
+    Newly valid is what readers, and not yet the panel, hold valid beside the original label.
+    """
     match kind:
         case "disputed":
             return consensus.filter(pl.col("state") == "disputed")
         case "undecided":
             return consensus.filter(pl.col("state").is_in(["unsure", "needs_expert"]))
         case "new":
-            label = frame.workspace.items().select("item", pl.col("label").alias("class"))
-            valid = consensus.filter((pl.col("state") == "valid") & ~by_panel)
-            return valid.join(label, on=["item", "class"], how="anti")
-    return consensus.filter(by_panel)
+            valid = consensus.filter((pl.col("state") == "valid") & ~pl.col("panel"))
+            return valid.join(items.select("item", pl.col("label").alias("class")), on=["item", "class"], how="anti")
+    return consensus.filter("panel")
 
 
 def show(frame: Frame, rows: pl.DataFrame, queue: Queue | None) -> pl.Series | None:
     """The cases of a queue or of all; `rows` is its part of the log. Returns the items that it lists."""
-    counted = {kind: found(frame, rows, kind)["item"].n_unique() for kind in KINDS}
+    known = frame.workspace.items().filter(~pl.col("missing"))
+    consensus = state.verdicts(rows).join(known.select("item"), on="item", how="semi", maintain_order="left")
+    cases = {kind: found(consensus, known, kind) for kind in KINDS}
     kind = st.segmented_control(
         "Cases",
         list(KINDS),
         default="disputed",
         required=True,
-        format_func=lambda one: f"{KINDS[one]} ({count(counted[one])})",
+        format_func=lambda one: f"{KINDS[one]} ({count(cases[one]['item'].n_unique())})",
         key="cases",
         bind="query-params",
         label_visibility="collapsed",
     )
-    listed = found(frame, rows, kind or "disputed")
+    listed = cases[kind or "disputed"]
     items = listed["item"].unique().sort()
-    items = items.filter(items.is_in(frame.rows["item"].implode()))
     if not len(items):
         st.caption(_none(kind or "disputed"))
         return None

@@ -1,14 +1,17 @@
 """Judging: the readings of a queue in a person's hands, in the component that shows them one by one."""
 
+from collections.abc import Sequence
+from dataclasses import replace
+
 import streamlit as st
 
 from analysis.errors import ErrataError
-from analysis.results.review import tasks
+from analysis.results.review import Asked, tasks
 from analysis.review import queues
 from analysis.review.queues import AT_ONCE, Queue
 from app import access, reviewing
 from app.access import Action
-from app.components.judge import judge
+from app.components.judge import Reading, judge
 from app.components.shared import page_session
 from app.frame import Frame
 from app.readings import to_show
@@ -68,7 +71,7 @@ def _deck(frame: Frame, queue: str, guideline: str) -> None:
         st.session_state[_PASSED] = {one.reading for one in asked}
 
     judge(
-        to_show(frame.workspace, who.id, asked),
+        _shown(frame, who.id, asked),
         key=f"judge-{queue}",
         session=page_session(frame.workspace_id),
         post_url=f"/judgements/{frame.workspace_id}",
@@ -78,6 +81,14 @@ def _deck(frame: Frame, queue: str, guideline: str) -> None:
         on_more=more,
         on_renew=lambda: None,
     )
+
+
+def _shown(frame: Frame, person: str, asked: Sequence[Asked]) -> list[Reading]:
+    """The readings as the component shows them; without pixels there are no exemplars to see."""
+    found = to_show(frame.workspace, person, asked)
+    if frame.workspace.image_root is not None:
+        return found
+    return [replace(one, candidates=[replace(c, exemplars=()) for c in one.candidates]) for one in found]
 
 
 def _leave(frame: Frame, queue: Queue, step: str | None) -> None:

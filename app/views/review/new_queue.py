@@ -19,6 +19,7 @@ FEW = 500
 SAMPLE = 200
 SHOWN_NAME = 60
 _REFUSED = "new-refused"
+_NAME, _PROPOSED = "new-name", "new-proposed"
 
 
 def show(frame: Frame, rows: pl.DataFrame) -> None:
@@ -65,7 +66,10 @@ def _cancel() -> None:
 def _design(frame: Frame) -> QueueOptions:
     """Name and design, as options."""
     n = frame.chosen.height
-    name = st.text_input("Name", free_name(frame), key="new-name", max_chars=200, help="Readers see it.")
+    proposed = free_name(frame)
+    if st.session_state.get(_NAME) in (None, st.session_state.get(_PROPOSED)):  # nobody has typed another one
+        st.session_state[_NAME] = st.session_state[_PROPOSED] = proposed
+    name = st.text_input("Name", key=_NAME, max_chars=200, help="Readers see it.")
     design = st.radio(
         "Which items are drawn",
         list(DESIGNS),
@@ -79,7 +83,7 @@ def _design(frame: Frame) -> QueueOptions:
     with st.container(horizontal=True, gap="small"):
         if design != "complete":
             most = frame.rows.height if design == "stratified" else n
-            drawn = st.number_input("How many items", 1, most, min(SAMPLE, n), key=f"new-n-{design}", width=160)
+            drawn = st.number_input("How many items", 1, most, min(SAMPLE, n), key=f"new-n-{design}-{most}", width=160)
         if design == "stratified":
             control = st.number_input(
                 "Of them counted as right, %",
@@ -118,7 +122,7 @@ def _protocol(frame: Frame, rows: pl.DataFrame, options: QueueOptions) -> QueueO
             "Runs whose predictions are candidates",
             names,
             [frame.lens.run] if frame.lens.run else [],
-            key="new-runs",
+            key=f"new-runs-{frame.lens.run}",
             help="The first prediction of each, beside the original label.",
         )
         if names
@@ -200,10 +204,10 @@ def preview(frame: Frame, options: QueueOptions) -> str:
         text += " With one reading there is no agreement to measure."
     covered, total = frame.chosen.height, frame.rows.height
     if options.design != "stratified" and covered < total:
-        text += (
-            f" It speaks of {count(covered)} of {count(total)} items: scores over all of them get bounds"
-            f"{', and can only rise' if frame.chosen['right'].not_().all() else ''}."
-        )
+        text += f" It speaks of {count(covered)} of {count(total)} items"
+        mistakes = covered == frame.chosen.filter(pl.col("right").not_()).height
+        text += ", which are all mistakes: it tells how many of them are none" if mistakes else ""
+        text += "; a score over all items gets bounds only."
     return text
 
 

@@ -1,11 +1,11 @@
 """The queues: how far each is, who reads it, how far readers agree, and the way into it."""
 
 import math
+from collections.abc import Sequence
 
 import polars as pl
 import streamlit as st
 
-from analysis.review import queues
 from app import reviewing
 from app.access import Action
 from app.frame import Frame
@@ -18,56 +18,51 @@ PAGE_SIZE = 10
 MOST_PEOPLE = 6
 
 
-def show(frame: Frame, rows: pl.DataFrame, *, making: bool) -> None:
-    """The list; `rows` is the log, `making`: the form of a new one stands above."""
-    listed = queues.listed(frame.workspace)[::-1]
+def show(frame: Frame, rows: pl.DataFrame, listed: Sequence[Standing], *, making: bool) -> None:
+    """The list, in the order given; `rows` is the log, `making`: the form of a new one stands above."""
     may_make = reviewing.may(Action.DECIDE, frame.workspace_id) and not making
     if not listed:
-        _empty(frame, may_make)
-    else:
-        with st.container(horizontal=True, vertical_alignment="center", gap="small"):
-            if may_make:
-                _make_button(frame, "primary")
-            _results_button("Results of all")
-    singles = [queue for queue in listed if sum(one["size"] for one in queue.strata) == 1]
-    several = [queue for queue in listed if queue not in singles]
+        _empty(frame)
+    with st.container(horizontal=True, vertical_alignment="center", gap="small"):
+        if may_make:
+            _make_button(frame)
+        if listed or rows.height:
+            st.button(
+                "Results of all", icon=":material/balance:", key="all-results", on_click=open_step, args=(RESULTS,)
+            )
+    singles = [one for one in listed if sum(part["size"] for part in one.queue.strata) == 1]
+    several = [one for one in listed if one not in singles]
     pages = math.ceil(len(several) / PAGE_SIZE)
     number = min(st.session_state.get("queues", 1), max(pages, 1))
-    for standing in reviewing.standings(frame.workspace, several[(number - 1) * PAGE_SIZE : number * PAGE_SIZE]):
-        _row(frame, standing)
+    for one in several[(number - 1) * PAGE_SIZE : number * PAGE_SIZE]:
+        _row(frame, one)
     if pages > 1:
         st.pagination(pages, key="queues", bind="query-params", max_visible_pages=5)
     if singles:
         with st.expander(plural(len(singles), "queue of a single item", "queues of a single item"), key="singles"):
-            for standing in reviewing.standings(frame.workspace, singles[:PAGE_SIZE]):
-                _row(frame, standing)
-    if not listed and rows.height:
-        _results_button("Results")
+            for one in singles[:PAGE_SIZE]:
+                _row(frame, one)
+            if len(singles) > PAGE_SIZE:
+                st.caption(f"The newest {PAGE_SIZE}; Results of all has every judgement.")
 
 
-def _empty(frame: Frame, may_make: bool) -> None:
+def _empty(frame: Frame) -> None:
     st.caption(
         "A queue is a slice and a protocol: which items, how they are drawn, how many people read each. Readers see an "
         "image and its candidate classes (the original label, what models predict, and some decoys) in random order, "
         "and say of each whether it is valid. From their readings come corrected labels, agreement, and scores before "
         "and after."
     )
-    if may_make:
-        _make_button(frame, "primary")
-    elif not reviewing.may(Action.DECIDE, frame.workspace_id):
+    if not reviewing.may(Action.DECIDE, frame.workspace_id):
         st.caption("Somebody of the panel can make one.")
 
 
-def _results_button(words: str) -> None:
-    st.button(words, icon=":material/balance:", key="all-results", on_click=open_step, args=(RESULTS,))
-
-
-def _make_button(frame: Frame, kind: str) -> None:
+def _make_button(frame: Frame) -> None:
     n = frame.chosen.height
     st.button(
         f"New queue from {'all ' if n == frame.rows.height else 'these '}{plural(n, 'item')}",
         icon=":material/playlist_add:",
-        type=kind,  # type: ignore[arg-type]
+        type="primary",
         key="new-queue",
         disabled=not n,
         on_click=open_step,

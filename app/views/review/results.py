@@ -11,7 +11,7 @@ from app.access import Action
 from app.frame import Frame
 from app.review_words import design_words
 from app.text import md_escape
-from app.views.review import agreement, cases, coverage, history, scores
+from app.views.review import agreement, cases, coverage, history, scores, shares
 from app.views.review.steps import JUDGE, RESULTS, open_step
 
 PARTS = ("Scores", "Agreement", "Cases", "Coverage", "History")
@@ -45,7 +45,7 @@ def show(frame: Frame, rows: pl.DataFrame, queue: Queue | None) -> pl.Series | N
             return None
         case "History":
             return history.show(frame, mine, queue)
-    return scores.show(frame, queue)
+    return scores.show(frame, queue, hidden=bool(hidden))
 
 
 def _head(frame: Frame, queue: Queue | None) -> None:
@@ -82,5 +82,5 @@ def moved(frame: Frame, rows: pl.DataFrame) -> str:
     workspace = frame.workspace
     tip, base = review_log.tip(workspace), scores.base_of(frame)
     found = scores.scored(workspace, workspace.version, tip, base, None)
-    none = scores.none_words(scores.shares(frame, base, tip, None))
+    none = shares.none_words(shares.found(frame, base, tip, None))
     return f"{scores.sentence(found, frame.lens.run, base)} {none}".strip()

@@ -5,25 +5,22 @@ from functools import partial
 import polars as pl
 import streamlit as st
 
-from analysis.errors import ErrataError
 from analysis.results import rescore, review_log
-from analysis.results.rescore import REVIEWED, ShareNone
+from analysis.results.rescore import REVIEWED
 from analysis.results.review_log import Tip
-from analysis.review import queues
 from analysis.review.queues import Queue
 from analysis.slices import Items, Slice
 from analysis.workspace import Workspace
-from app import access, reviewing, state
-from app.access import Action
+from app import state
 from app.charts.review import score_dots
 from app.charts.shown import chart
 from app.components.gallery import gallery
 from app.frame import Frame, open_slice, rows_of, tiles
 from app.text import count, md_escape, percent, plural
+from app.views.review import publishing, shares
 
 METRICS = {"micro": "micro", "class_mean": "class mean"}
 PAGE_SIZE = 24
-MOST_SHARES = 12
 MOST_WHYS = 4
 
 
@@ -36,12 +33,15 @@ def base_of(frame: Frame) -> str:
     return made if made in workspace.label_set_names() else "original"
 
 
-def show(frame: Frame, queue: Queue | None) -> pl.Series | None:
-    """Scores under the designs of a queue, or of all. Returns the items on which the lens's run changed."""
+def show(frame: Frame, queue: Queue | None, *, hidden: bool) -> pl.Series | None:
+    """Scores under the designs of a queue, or of all. Returns the items on which the lens's run changed.
+
+    `hidden`: some readings are hidden from this person, so it is not shown which images changed.
+    """
     workspace, base = frame.workspace, base_of(frame)
     if frame.lens.run is None:
         st.caption("Scores are a model's, and there is no run yet.")
-        _publish(frame, base)
+        publishing.show(frame, base)
         return None
     tip = review_log.tip(workspace)
     found = scored(workspace, workspace.version, tip, base, None if queue is None else queue.id)
@@ -54,10 +54,12 @@ def show(frame: Frame, queue: Queue | None) -> pl.Series | None:
     _chart(found, base)
     left, right = st.columns([3, 2], gap="large")
     with left:
-        listed = _changes(frame, base, tip)
+        listed = None if hidden else _changes(frame, base, tip)
+        if hidden:
+            st.caption("Which images changed is shown once you have given the readings that wait for you.")
     with right:
-        _shares(frame, base, tip, queue)
-        _publish(frame, base)
+        shares.show(frame, base, tip, queue)
+        publishing.show(frame, base)
     return listed
 
 
@@ -73,11 +75,6 @@ def scored(_workspace: Workspace, version: str, tip: Tip, base: str, queue: str 
 @st.cache_resource(max_entries=32, show_spinner=False)
 def _changed(_workspace: Workspace, version: str, tip: Tip, base: str, run: str) -> pl.DataFrame:
     return rescore.changes(_workspace, run, base)
-
-
-@st.cache_resource(max_entries=128, show_spinner=False)
-def _share(_workspace: Workspace, version: str, tip: Tip, base: str, run: str, queue: str) -> ShareNone:
-    return rescore.share_none(_workspace, run, queue, base)
 
 
 # ---- in words
@@ -104,18 +101,6 @@ def sentence(found: pl.DataFrame, run: str, base: str) -> str:
 def _plainly(words: str) -> str:
     """A sentence as the rest of one."""
     return words[:1].lower() + words[1:]
-
-
-def none_words(found: list[tuple[str, ShareNone]]) -> str:
-    """The share of a run's mistakes that were none, of the newest queue that can tell, as Markdown."""
-    known = [(name, share) for name, share in found if share.value is not None and share.low is not None]
-    if not known:
-        return ""
-    name, share = known[0]
-    value = percent(share.value or 0.0, share.low, share.high)
-    return (
-        f"Of its mistakes in *{md_escape(name)}*, **{value}** were none (n = {count(share.n)} of {count(share.size)})."
-    )
 
 
 def moved_words(row: dict[str, int]) -> str:
@@ -223,84 +208,3 @@ def change_words(row: dict[str, object]) -> str:
     who = row["who"]
     names = ", ".join(who) if isinstance(who, list) else ""
     return f"{now}{f' ({names}, panel)' if row['panel'] else f' ({names})' if names else ''}"
-
-
-def _shares(frame: Frame, base: str, tip: Tip, queue: Queue | None) -> None:
-    """The share of mistakes that were none: of the queue by run, or of the lens's run by queue."""
-    st.subheader(
-        "Mistakes that were none",
-        help="Of a run's mistakes in a queue, the share that reviewers found valid. Only from random queues and from "
-        "complete ones: others are no sample of the mistakes.",
-    )
-    shown = shares(frame, base, tip, queue)
-    if not shown:
-        st.caption("No queue holds a mistake of this run.")
-    for name, share in shown:
-        st.markdown(f"{md_escape(name)}: {share_words(share)}")
-
-
-def shares(frame: Frame, base: str, tip: Tip, queue: Queue | None) -> list[tuple[str, ShareNone]]:
-    """The shares of mistakes that were none, by name of run (of a queue) or of queue (of the lens's run)."""
-    workspace = frame.workspace
-    found = []
-    for run, one in share_pairs(workspace, queue, str(frame.lens.run))[:MOST_SHARES]:
-        share = _share(workspace, workspace.version, tip, base, run, one.id)
-        if share.size:
-            found.append((run if queue is not None else one.name, share))
-    return found
-
-
-def share_pairs(workspace: Workspace, queue: Queue | None, run: str) -> list[tuple[str, Queue]]:
-    """(run, queue) to ask for the share of mistakes that were none: every run in a queue, or a run in every queue."""
-    if queue is not None:
-        return [(name, queue) for name in workspace.run_names()]
-    return [(run, one) for one in queues.listed(workspace)[::-1] if sum(part["size"] for part in one.strata) > 1]
-
-
-def share_words(share: ShareNone) -> str:
-    """A share of mistakes that were none, as Markdown."""
-    if share.value is None:
-        return f"– :small[{md_escape(share.why or 'no sample')}]"
-    more = [f"n = {count(share.n)} of {count(share.size)}"]
-    if share.low is None:
-        more.append("no interval: a stratum has a single image read")
-    if share.n_undecided:
-        more.append(f"{count(share.n_undecided)} undecided, counted as mistakes")
-    return f"**{percent(share.value, share.low, share.high)}** :small[{'; '.join(more)}]"
-
-
-# ---- the label set
-
-
-def _publish(frame: Frame, base: str) -> None:
-    st.subheader(
-        "The corrected labels",
-        help="The label set `reviewed`: the base with what reviewers agreed on or the panel decided in its place. "
-        "What is disputed stays as in the base. Earlier versions stay.",
-    )
-    workspace = frame.workspace
-    there = REVIEWED in workspace.label_set_names()
-    behind = rescore.behind(workspace)
-    if there:
-        st.caption(f"*reviewed* is {md_escape(behind) if behind else 'up to date'}.")
-    if not reviewing.may(Action.ADMINISTER, frame.workspace_id):
-        return
-    st.button(
-        f"Publish as label set reviewed, on {md_escape(base)}",
-        icon=":material/publish:",
-        key="publish-reviewed",
-        disabled=reviewing.told(workspace).is_empty(),
-        on_click=_publish_now,
-        args=(frame, base),
-    )
-
-
-def _publish_now(frame: Frame, base: str) -> None:
-    """In a callback: publish; every page then offers the label set."""
-    try:
-        who = access.require(reviewing.person(), Action.ADMINISTER, frame.workspace_id)
-        rescore.publish_reviewed(frame.workspace, base, who.id)
-    except ErrataError as error:
-        st.toast(md_escape(error), icon=":material/error:")
-        return
-    st.toast("Published: choose the label set reviewed at the top.", icon=":material/publish:")

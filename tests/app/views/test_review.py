@@ -16,11 +16,14 @@ from analysis.review import log, queues, readings, state
 from analysis.review.kinds import Cause, Verdict
 from analysis.review.queues import Protocol, Queue
 from analysis.review.readings import Said
+from analysis.slices import Slice
 from analysis.workspace import Workspace
 from app import access, shelf
 from app.access import LOCAL, Role
 from app.components.judge import Reading
-from app.frame import WISH
+from app.components.shared import Session
+from app.frame import WISH, Frame
+from app.judged import judgement_rows, own_queue
 from app.review_words import design_words, readings_words, statement_words
 from app.views.review import judging
 from app.views.review.cases import side_by_side
@@ -107,7 +110,7 @@ def test_a_queue_is_made_from_the_slice(workspace: Workspace) -> None:
     ready(page)
     assert page.text_input(key="new-name").value == "class=cat"
     assert "**8 items, about" in texts(page)
-    assert "It speaks of 8 of 32 items: scores over all of them get bounds." in texts(page)
+    assert "It speaks of 8 of 32 items; a score over all items gets bounds only." in texts(page)
     page.number_input(key="new-readings").set_value(1).run()
     assert "there is no agreement to measure" in texts(page)
     page = click(page, "new-make")
@@ -388,10 +391,60 @@ def test_readers_of_a_blind_queue_do_not_see_what_others_said(
     page = opened(step="results", results="History")
     ready(page)
     assert "Nobody has judged anything here yet." in texts(page)
+    assert "Which images changed is shown once" in texts(opened(step="results"))
     judge_all(workspace, queue, "ben", by_label(workspace))
     page = opened(step="results", results="History")
     (table,) = [each.value for each in page.dataframe if "what" in each.value.columns]
     assert "ann" in set(pl.DataFrame(table)["who"])
+
+
+# ---- the drawer
+
+
+def test_the_drawer_tells_what_was_said_and_hides_what_a_reader_must_not_know(
+    workspace: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    queue = made(workspace, QueueOptions("pets", readings=2, repeats=0))
+    (one,) = judge_all(workspace, queue, "ann", by_label(workspace), n=1)
+    (workspace_id,) = shelf.ids()
+    lens = Lens("strong", "panel")
+    shown = Frame(
+        workspace_id,
+        workspace,
+        Session(workspace_id, ""),
+        lens,
+        Slice(),
+        frame(workspace, lens),
+        frame(workspace, lens),
+        workspace.classes().display_names(),
+    )
+    rows, note = judgement_rows(shown, one.reading.item)
+    assert [row.who for row in rows] == ["ann"] * len(one.choices)
+    assert {row.note for row in rows} == {"pets"}
+    assert note == ""
+    label = shown.class_names[workspace.original_labels[one.reading.item]]
+    assert (f"{label}: valid", "right") in [(row.what, row.sign) for row in rows]
+    role(monkeypatch, Role.ANNOTATOR, "ben")
+    rows, note = judgement_rows(shown, one.reading.item)
+    assert rows == []
+    assert "hidden" in note
+    judge_all(workspace, queue, "ben", by_label(workspace))
+    rows, note = judgement_rows(shown, one.reading.item)
+    assert {row.who for row in rows} == {"ann", "ben"}
+    assert note == ""
+
+
+def test_one_image_has_a_queue_of_its_own_until_it_is_read(workspace: Workspace) -> None:
+    lens = default_lens(workspace)
+    first = own_queue(workspace, lens, 3, "ann")
+    assert own_queue(workspace, lens, 3, "ann") == first
+    judge_all(workspace, queues.load(workspace, first), "ann", by_label(workspace))
+    second = own_queue(workspace, lens, 3, "ben")
+    assert [queue.name for queue in queues.listed(workspace)] == ["Item 3", "Item 3 (2)"]
+    assert queues.coverage(workspace, second).rows() == [(3, 0)]
+    page = opened()
+    ready(page)
+    assert "2 queues of a single item" in [expander.label for expander in page.expander]
 
 
 # ---- addresses, words, and what is missing
