@@ -17,6 +17,7 @@ from analysis.derived import offered
 from analysis.errors import InputError, WorkspaceError
 from analysis.lens import Lens
 from analysis.overview import Standing
+from analysis.results.review_log import tip
 from analysis.results.trust import better_labels
 from analysis.search import SpaceIndex, open_index
 from analysis.slices import Clause, Condition, Items, Slice, clause_column, facets
@@ -47,6 +48,8 @@ class Frame:
     chosen: pl.DataFrame
     class_names: list[str]
     """Names by class index, unique: the id stands with a name that two classes share."""
+    version: str
+    """Of the workspace and its review log, which tells causes: what outcomes are cached by."""
 
 
 # ---- the widgets
@@ -85,6 +88,7 @@ def draw_frame(workspace_id: str) -> Frame:
     workspace = shelf.workspace(workspace_id)
     session = page_session(workspace_id)
     asked = {key: st.query_params.get(key) for key in ("run", "labels")}
+    version = f"{workspace.version} {tip(workspace)}"
     best = best_run(workspace, workspace.version)
     line = st.container(horizontal=True, vertical_alignment="bottom", gap="small", key="frame")
     with line:
@@ -98,10 +102,10 @@ def draw_frame(workspace_id: str) -> Frame:
             "Who says which classes are valid for an image.",
         )
         lens = Lens(run, labels or "original", lenses.map_space(workspace))
-        rows = lens_rows(workspace, workspace.version, lens)
+        rows = lens_rows(workspace, version, lens)
         texts = st.multiselect(
             "Slice",
-            slice_options(workspace, workspace.version, lens),
+            slice_options(workspace, version, lens),
             key="where",
             bind="query-params",
             placeholder="All items; add a condition",
@@ -116,7 +120,7 @@ def draw_frame(workspace_id: str) -> Frame:
     given = saved_slices.parsed(found.text) if found is not None else Slice()
 
     def derive(name: str) -> pl.Series:
-        return lens_column(workspace, workspace.version, lens, name)
+        return lens_column(workspace, version, lens, name)
 
     within, rows, stale = fitting(given.parts(), rows, derive)
     parts, unread = read_conditions(texts)
@@ -146,7 +150,7 @@ def draw_frame(workspace_id: str) -> Frame:
     for what, reason in stale_parts(workspace, lens):
         st.caption(f":material/history: {md_escape(what)} is stale: {md_escape(reason)}.")
     names = workspace.classes().display_names()
-    return Frame(workspace_id, workspace, session, lens, whole, rows, chosen, names)
+    return Frame(workspace_id, workspace, session, lens, whole, rows, chosen, names, version)
 
 
 def _choose(

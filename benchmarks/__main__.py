@@ -30,6 +30,7 @@ def main() -> None:
             ("comparison", [str(given.data)], given.data),
             ("search", [], None),
             ("space", [], None),
+            ("review", ["demo"], Path("demo")),
         ]
         print(f"{platform.machine()}, Python {platform.python_version()}")
         for name, arguments, needs in runs:

@@ -51,7 +51,7 @@ def show(frame: Frame) -> pl.Series | None:
     if a == b:
         st.markdown(f"**{md_escape(a)} is compared with itself: nothing differs.** Choose another run as B.")
         return None
-    pair = _pair(frame.workspace, frame.workspace.version, a, b, frame.lens.labels, about.key, about)
+    pair = _pair(frame.workspace, frame.version, a, b, frame.lens.labels, about.key, about)
     _sentence(frame, about, pair)
     if not pair.found.n:
         return None

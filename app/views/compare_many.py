@@ -204,7 +204,7 @@ def _shared(frame: Frame, about: Population) -> pl.Series | None:
     """Items that many runs get wrong; returns those that are shown."""
     workspace = frame.workspace
     n_runs = len(workspace.run_names())
-    by, same = (lens_column(workspace, workspace.version, frame.lens, name) for name in ("wrong_by", "wrong_same"))
+    by, same = (lens_column(workspace, frame.version, frame.lens, name) for name in ("wrong_by", "wrong_same"))
     rows = frame.rows.select("item", "class").with_columns(wrong_by=by, wrong_same=same)
     if about.items is not None:
         rows = rows.filter(pl.col("item").is_in(about.items))

@@ -98,7 +98,7 @@ def _accuracies(frame: Frame) -> None:
 
 
 def _outcomes(frame: Frame) -> None:
-    counts = _outcome_counts(frame.workspace, frame.workspace.version, frame.lens.labels)
+    counts = _outcome_counts(frame.workspace, frame.version, frame.lens.labels)
     st.subheader(
         f"Outcomes under *{md_escape(frame.lens.labels)}*",
         help="Why each first prediction counts as it does. Click a piece to see its images.",

@@ -54,7 +54,7 @@ def _said(frame: Frame, about: About, sets: list[str]) -> pl.DataFrame:
     """item, and a column a label set: whether it holds the label (or the prediction) valid, null where it is silent."""
 
     def column(name: str) -> pl.Series:
-        return lens_column(frame.workspace, frame.workspace.version, frame.lens, name)
+        return lens_column(frame.workspace, frame.version, frame.lens, name)
 
     found = [frame.rows["item"]]
     for name in sets:

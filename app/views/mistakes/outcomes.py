@@ -75,7 +75,7 @@ def _toggle(wanted: list[Clause], everything: pl.DataFrame, frame: Frame) -> Non
 
 def caption(frame: Frame, everything: pl.DataFrame) -> None:
     """What is not counted, and which causes were not looked for; how each is told stands behind the sign."""
-    rules = _rules(frame.workspace, frame.workspace.version, frame.lens.labels)
+    rules = _rules(frame.workspace, frame.version, frame.lens.labels)
     missing = [rule["outcome"] for rule in rules if rule["basis"].startswith("not run")]
     causes = [WORDS[name] for name in missing if name in WORDS]
     parts = []

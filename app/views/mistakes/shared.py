@@ -44,7 +44,7 @@ def show(frame: Frame) -> pl.Series | None:
 
 def _with_counts(frame: Frame, rows: pl.DataFrame) -> pl.DataFrame:
     """Rows of the lens frame with the columns wrong_by and wrong_same."""
-    version = frame.workspace.version
+    version = frame.version
     columns = [lens_column(frame.workspace, version, frame.lens, name) for name in SHARED]
     return rows.drop(SHARED, strict=False).join(
         frame.rows.select("item").with_columns(columns), on="item", how="left", maintain_order="left"

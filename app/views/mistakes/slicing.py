@@ -29,7 +29,7 @@ def without(frame: Frame, columns: Iterable[str]) -> tuple[pl.DataFrame, str]:
 
 def cache_key(frame: Frame, of: Slice) -> str:
     """What rows depend on: workspace and version, lens, slice. For functions that cache what they make of rows."""
-    return repr((frame.workspace.uuid, frame.workspace.version, frame.lens, str(of)))
+    return repr((frame.workspace.uuid, frame.version, frame.lens, str(of)))
 
 
 def chosen_pair(frame: Frame) -> tuple[str, str] | None:

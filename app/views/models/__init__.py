@@ -28,7 +28,7 @@ def show(frame: Frame) -> pl.Series | None:
     best = _leader(workspace, workspace.version, labels, about.key, about.items)
     st.markdown(sentence(best, labels, known, sliced=about.items is not None))
     describe(about)
-    counts = _outcome_counts(workspace, workspace.version, labels, about.key, about.items)
+    counts = _outcome_counts(workspace, frame.version, labels, about.key, about.items)
     order = counts["run"].unique(maintain_order=True).to_list()
     if not order:
         st.caption("No image here is covered by every run, so their numbers cannot stand side by side.")

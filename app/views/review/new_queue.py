@@ -214,7 +214,7 @@ def preview(frame: Frame, options: QueueOptions) -> str:
 def candidates_each(frame: Frame, runs: tuple[str, ...]) -> float:
     """Different classes an item among its original label and the first predictions of these runs, on average."""
     workspace, chosen = frame.workspace, frame.chosen.select("item")
-    columns = [lens_column(workspace, workspace.version, frame.lens, f"predicted@{run}") for run in runs]
+    columns = [lens_column(workspace, frame.version, frame.lens, f"predicted@{run}") for run in runs]
     named = frame.rows.select("item", "class", *[c.alias(f"run {place}") for place, c in enumerate(columns)])
     here = named.join(chosen, on="item", how="semi").select(pl.exclude("item").cast(pl.String))
     n = here.select(pl.concat_list(pl.all()).list.drop_nulls().list.n_unique()).to_series()

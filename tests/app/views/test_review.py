@@ -417,6 +417,7 @@ def test_the_drawer_tells_what_was_said_and_hides_what_a_reader_must_not_know(
         frame(workspace, lens),
         frame(workspace, lens),
         workspace.classes().display_names(),
+        workspace.version,
     )
     rows, note = judgement_rows(shown, one.reading.item)
     assert [row.who for row in rows] == ["ann"] * len(one.choices)
