@@ -168,6 +168,8 @@ def test_a_click_on_the_map_opens_that_item(visit: Callable[..., Visit]) -> None
         ("models", "/models?labels=truth&run=efficientnet-lite%3A2"),
         ("compare", "/compare?labels=truth&run=efficientnet-lite%3A2"),
         ("suspects", "/suspects?labels=truth&run=efficientnet-lite%3A2"),
+        ("review", "/review?step=new&labels=truth&run=efficientnet-lite%3A2&where=right%3Dfalse"),
+        ("export", "/export?labels=truth&run=efficientnet-lite%3A2"),
         ("item", "/browse?labels=truth&run=efficientnet-lite%3A2&item=5"),
     ],
 )
