@@ -78,11 +78,13 @@ class ReportOptions:
     top_k: tuple[int, ...] = (1, 5)
     dense: bool = False
     """Also set_nll, brier and loki_accuracy, of runs that store the scores of all classes: seconds a run; and, of
-    every run, graded_error. Loki and the graded error need a class list with a hierarchy."""
+    every run, graded_error. Loki and the graded error need distances between classes."""
+    distance: Literal["hierarchy", "embedding"] = "hierarchy"
+    """What these distances are: edges of the class list's hierarchy, or of the classes' mean embeddings in `space`."""
     slice: str | None = None
     """Only the items of a slice (analysis/slices), seen through the run and label set that pages show at first."""
     space: str | None = None
-    """Whose clusters; None: the first that has some."""
+    """Whose clusters and embeddings; None: the first that has some."""
     resample: str | None = None
     """A column of the items that is equal for items which are no independent images (copies, views of one object):
     intervals are then a seeded bootstrap that draws these as a whole."""
@@ -115,13 +117,19 @@ def report(
         # Of a class list with its own parents: below a valid class is right.
         accepting=(lambda labels: hierarchies.with_lower_classes(labels, hierarchy)) if hierarchy else None,
         dense=_dense(workspace, runs) if options.dense else {},
-        distances=hierarchies.distances(hierarchy) if options.dense and hierarchy else None,
+        distances=_distances(workspace, options) if options.dense else None,
         top_k=options.top_k,
         copies=None if options.resample is None else groupings.copies(workspace, options.resample),
         confidence=options.confidence,
         seed=options.seed,
         progress=progress,
     )
+
+
+def _distances(workspace: Workspace, options: ReportOptions) -> NDArray | None:
+    from analysis.results.distances import class_distances  # above this room
+
+    return class_distances(workspace, options.distance, options.space)
 
 
 def _within(

@@ -1,7 +1,7 @@
 """Commands that answer: reports, outcomes, comparisons, suspects, slices."""
 
 import json
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -29,7 +29,12 @@ def report(
         bool, typer.Option("--dense", help="Also the metrics that need the scores of all classes or a hierarchy.")
     ] = False,
     slice_: Annotated[str | None, typer.Option("--slice", metavar="SLICE", help="Only the items of a slice.")] = None,
-    space: Annotated[str | None, typer.Option(help="Whose clusters --by cluster takes; default: the first.")] = None,
+    distance: Annotated[
+        Literal["hierarchy", "embedding"], typer.Option(help="Between classes, for graded_error and loki_accuracy.")
+    ] = "hierarchy",
+    space: Annotated[
+        str | None, typer.Option(help="Whose clusters --by cluster takes, and whose embeddings; default: the first.")
+    ] = None,
     resample: Annotated[
         str | None, typer.Option(metavar="COLUMN", help="Bootstrap that draws items equal in this column as one.")
     ] = None,
@@ -52,6 +57,7 @@ def report(
         common_items=chosen,
         top_k=_ranks(top_k),
         dense=dense,
+        distance=distance,
         slice=slice_,
         space=space,
         resample=resample,

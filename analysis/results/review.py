@@ -13,6 +13,7 @@ from analysis.labels.hierarchy import distances
 from analysis.labels.sets import REJECTED, VALID, LabelSet
 from analysis.lens import Lens, frame
 from analysis.overview import best_standing
+from analysis.results.distances import mean_distances
 from analysis.results.taxonomy import hierarchy
 from analysis.results.trust import better_labels
 from analysis.review import queues, readings
@@ -30,7 +31,6 @@ from analysis.review.designs import (
 from analysis.review.queues import Protocol, Queue, Task
 from analysis.review.readings import BETWEEN, LABEL, Place, Reading, Word
 from analysis.review.state import REPEAT
-from analysis.search import open_index
 from analysis.workspace import Run, Workspace
 
 Design = Literal["complete", "random", "stratified", "confident"]
@@ -168,31 +168,13 @@ def near_classes(workspace: Workspace, space: str | None, seed: int) -> tuple[Ca
     if (above := hierarchy(workspace)) is not None:
         return nearest(distances(above), _NEAR), f"the class hierarchy ({above.source})"
     if space is not None:
-        return nearest(_apart(workspace, space), _NEAR), f"mean embeddings of the classes ({space})"
+        return nearest(mean_distances(workspace, space), _NEAR), f"mean embeddings of the classes ({space})"
 
     def chance(index: int) -> list[int]:
         others = np.random.default_rng([seed, index]).permutation(n)
         return [int(other) for other in others[: _NEAR + 1] if other != index][:_NEAR]
 
     return chance, "random classes: the class list has no hierarchy, and the workspace no embeddings"
-
-
-def _apart(workspace: Workspace, space: str) -> np.ndarray:
-    """(C, C) cosine distances of the classes' mean embeddings; infinite for a class without one."""
-    index = open_index(workspace.space(space).folder)
-    labels = workspace.original_labels[index.items]
-    n = len(workspace.classes())
-    sums = np.zeros((n, index.dimension), np.float32)
-    for start in range(0, len(labels), 10_000):
-        rows = np.arange(start, min(start + 10_000, len(labels)))
-        rows = rows[labels[rows] >= 0]
-        np.add.at(sums, labels[rows], index.vectors(rows))
-    length = np.linalg.norm(sums, axis=1, keepdims=True)
-    means = sums / np.maximum(length, 1e-12)
-    empty = length[:, 0] == 0
-    apart = 1 - means @ means.T
-    apart[:, empty] = np.inf
-    return apart
 
 
 # ---- designs
