@@ -21,6 +21,13 @@ def queue_of(demo: Path, name: str) -> Queue:
     return found
 
 
+def at_rest(page: Page) -> None:
+    """Wait until the page has run, and has not begun to run again shortly after."""
+    for _ in range(2):
+        page.wait_for_timeout(300)
+        page.wait_for_selector("[data-testid=stApp][data-test-script-state=notRunning]")
+
+
 def make_queue(page: Page, name: str, n: int) -> None:
     """From any page by the button of the slice line: a random queue of the slice, one reading of each item."""
     page.locator(".st-key-review-these button:visible").first.click()
@@ -30,9 +37,12 @@ def make_queue(page: Page, name: str, n: int) -> None:
     page.get_by_role("textbox", name="Name", exact=True).fill(name)
     page.get_by_role("radiogroup").get_by_text("Simple random", exact=True).click()
     for label, value in (("How many items", n), ("Readings of each item", 1)):
+        at_rest(page)  # a field that is drawn again while somebody types loses what was typed
         number = page.get_by_role("spinbutton", name=label)
         number.fill(str(value))
         number.press("Enter")
+    at_rest(page)
+    expect(page.get_by_role("spinbutton", name="Readings of each item")).to_have_value("1")
     expect(page.get_by_text(re.compile(f"^{n} items, about"))).to_be_visible()
     page.get_by_role("button", name="Make the queue").click()
     expect(page.get_by_text(re.compile(f"0 of {n} readings"))).to_be_visible()
