@@ -6,7 +6,7 @@ from typing import Any
 
 import polars as pl
 
-from analysis.export.subset import Subset, standing
+from analysis.export.subset import Subset
 from analysis.review import state
 from analysis.review.agreement import Coefficient, alpha, counts, first_readings, interval, raw_agreement
 from analysis.review.kinds import VERDICTS
@@ -77,7 +77,7 @@ def _who(subset: Subset) -> Iterator[str]:
     if subset.base is None:
         yield f"{NOT_RECORDED} The label set {subset.labels.name} was not made from this workspace's review log."
         return
-    kept = standing(subset.log, subset.workspace)
+    kept = state.current(subset.log, subset.workspace.items())
     verdicts = state.readings(kept, "verdict")
     readers, panel = verdicts.filter(~pl.col("panel")), verdicts.filter("panel")
     persons, imported = readers["person"].n_unique(), verdicts.filter(pl.col("person").str.starts_with(IMPORTED)).height
@@ -110,7 +110,7 @@ def _coverage(subset: Subset) -> Iterator[str]:
     yield f"{known['exhaustive'].sum():,} items are exhaustive: every class of theirs was judged"
     if subset.base is None:
         return
-    kept = standing(subset.log, subset.workspace)
+    kept = state.current(subset.log, subset.workspace.items())
     looked = state.readings(kept, "verdict").group_by("item").agg(readers=pl.col("reader").n_unique())
     yield f"{looked.height:,} items have verdicts of reviewers, {subset.n - looked.height:,} have none"
     for readers, n in looked.group_by("readers").len().sort("readers").iter_rows():

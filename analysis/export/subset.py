@@ -89,7 +89,7 @@ class Subset:
     @cached_property
     def _provenance(self) -> pl.DataFrame:
         """Who says so: item, readers, panel, decided and disputed (class indices), problems, position (the newest)."""
-        kept = standing(self.log, self.workspace)
+        kept = state.current(self.log, self.workspace.items())
         verdicts = state.verdicts(kept)
         readers = (
             state.readings(kept, "verdict")
@@ -179,9 +179,3 @@ def _labels(workspace: Workspace, options: ExportOptions) -> tuple[LabelSet, str
     base = options.base or "original"
     log = log.filter(pl.col("position") <= position)
     return reviewed(log, workspace.labels(base), workspace.items()), base, log, position
-
-
-def standing(log: pl.DataFrame, workspace: Workspace) -> pl.DataFrame:
-    """The rows that `reviewed` is made of: those of images that changed since are left out, undos never are."""
-    old = state.stale(log, workspace.items()).filter(pl.col("kind") != "undo")
-    return log.join(old, on="position", how="anti", maintain_order="left")

@@ -45,10 +45,7 @@ def told(workspace: Workspace, upto: int | None = None) -> pl.DataFrame:
 
 def current(workspace: Workspace, upto: int | None = None) -> pl.DataFrame:
     """`told` without what was said of images that changed since, or are gone."""
-    rows = told(workspace, upto)
-    old = state.stale(rows, workspace.items()).filter(pl.col("kind") != "undo")
-    # An undo is kept whatever the image: what it takes back must not come to life again.
-    return rows.join(old, on="position", how="anti", maintain_order="left") if old.height else rows
+    return state.current(told(workspace, upto), workspace.items())
 
 
 def _holds(workspace: Workspace, known: pl.DataFrame) -> bool:

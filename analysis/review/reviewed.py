@@ -30,8 +30,7 @@ def reviewed(
     """
     told = log if upto is None else log.filter(pl.col("position") <= upto)
     old = state.stale(told, items)
-    # An undo is kept whatever the image: what it takes back must not come to life again.
-    kept = told.join(old.filter(pl.col("kind") != "undo"), on="position", how="anti", maintain_order="left")
+    kept = state.without(told, old)
     consensus = state.verdicts(kept)
     decided = consensus.filter(pl.col("state").is_in(state.DECIDED))
     said = decided.select("item", "class", state=pl.col("state").cast(pl.String).replace(_AS_LABEL))

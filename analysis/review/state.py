@@ -134,6 +134,18 @@ def stale(log: pl.DataFrame, items: pl.DataFrame) -> pl.DataFrame:
     return joined.filter(changed).select(log.columns)
 
 
+def current(log: pl.DataFrame, items: pl.DataFrame) -> pl.DataFrame:
+    """The log without what was said of images that are others today. `items` are the workspace's."""
+    return without(log, stale(log, items))
+
+
+def without(log: pl.DataFrame, old: pl.DataFrame) -> pl.DataFrame:
+    """The log without the rows that are stale, as `stale` gives them."""
+    # An undo is kept whatever the image: what it takes back must not come to life again.
+    gone = old.filter(pl.col("kind") != "undo")
+    return log.join(gone, on="position", how="anti", maintain_order="left") if gone.height else log
+
+
 def diff(log: pl.DataFrame, before: int, after: int) -> pl.DataFrame:
     """What changed in the consensus between two positions: item u32, class u32, before, after; sorted.
 

@@ -28,7 +28,7 @@ def by_run(figure: go.Figure, runs: list[str], *, legend_entries: int) -> go.Fig
     The legend stands below in rows of its own height, so that it never takes any from the bars.
     """
     rows = max(len(runs), 2)
-    legend = LEGEND_ROW * (legend_entries + 1)
+    legend = legend_height(legend_entries)
     figure.update_yaxes(
         type="category",  # a run may be named by a number
         categoryorder="array",
@@ -41,21 +41,31 @@ def by_run(figure: go.Figure, runs: list[str], *, legend_entries: int) -> go.Fig
     figure.update_layout(
         height=AXIS_HEIGHT + ROW_HEIGHT * rows + legend,
         margin={"l": 0, "r": 8, "t": 4, "b": AXIS_HEIGHT + legend},
-        legend={
-            "orientation": "h",
-            "yref": "container",
-            "y": 0,
-            "yanchor": "bottom",
-            "x": 0,
-            "xref": "container",
-            "title": None,
-            "entrywidth": LEGEND_WIDTH,
-            "maxheight": legend,
-        },
+        legend=legend_below(legend_entries),
         hovermode="closest",
         dragmode=False,
     )
     return figure
+
+
+def legend_height(entries: int) -> int:
+    """Pixels that a legend below a chart takes at the most."""
+    return LEGEND_ROW * (entries + 1)
+
+
+def legend_below(entries: int) -> dict[str, object]:
+    """A legend at the lower end of the figure, in the height that is kept for it."""
+    return {
+        "orientation": "h",
+        "yref": "container",
+        "y": 0,
+        "yanchor": "bottom",
+        "x": 0,
+        "xref": "container",
+        "title": None,
+        "entrywidth": LEGEND_WIDTH,
+        "maxheight": legend_height(entries),
+    }
 
 
 def plain(text: str) -> str:

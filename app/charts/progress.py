@@ -3,7 +3,7 @@
 import plotly.graph_objects as go
 import polars as pl
 
-from app.charts.looks import LEGEND_ROW, LEGEND_WIDTH, PIECES, plain
+from app.charts.looks import PIECES, legend_below, legend_height, plain
 from app.components.outcomes import LOOKS
 from app.outcome_words import WORDS
 from app.text import count, percent
@@ -59,21 +59,11 @@ def progress_lines(progress: pl.DataFrame) -> go.Figure:
         )
     figure.update_xaxes(title_text="accuracy (micro), %", showgrid=True, zeroline=False)
     figure.update_yaxes(title_text="% of scored items", rangemode="tozero", zeroline=False)
-    legend = LEGEND_ROW * (entries + 1)
+    legend = legend_height(entries)
     return figure.update_layout(
         height=380 + legend,
         margin={"l": 0, "r": 8, "t": 8, "b": 48 + legend},
-        legend={
-            "orientation": "h",
-            "yref": "container",
-            "y": 0,
-            "yanchor": "bottom",
-            "x": 0,
-            "xref": "container",
-            "title": None,
-            "entrywidth": LEGEND_WIDTH,
-            "maxheight": legend,
-        },
+        legend=legend_below(entries),
         hovermode="closest",
         dragmode=False,
     )

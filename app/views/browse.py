@@ -13,6 +13,7 @@ from app.components.map import ClusterName, LegendEntry, embedding_map
 from app.components.outcomes import OUTCOMES
 from app.frame import Frame, rows_of, space_index, tiles
 from app.outcome_words import look
+from app.paging import page_number
 from app.text import count, md_escape, percent, plural
 
 PAGE_SIZE = 60
@@ -157,9 +158,7 @@ def _gallery(frame: Frame, rows: pl.DataFrame, similarity: dict[int, float], lik
             )
             rows = ordered(rows, order)
         pages = max(1, math.ceil(rows.height / PAGE_SIZE))
-        number = min(st.session_state.get("page", 1), pages)
-        if pages > 1:
-            number = st.pagination(pages, key="page", bind="query-params", max_visible_pages=5)
+        number = page_number(pages, "page")
     first = (number - 1) * PAGE_SIZE
     gallery(
         tiles(

@@ -18,6 +18,7 @@ from app.charts.suspects import HEIGHT, precision_line
 from app.components.rows import ClassExamples, MistakeRow, mistake_rows
 from app.frame import Frame, open_slice, rows_of, tiles
 from app.outcome_words import look
+from app.paging import page_number
 from app.text import count, md_escape, percent, plural
 
 PAGE_SIZE = 20
@@ -240,9 +241,7 @@ def _list(frame: Frame, listed: pl.DataFrame, names: list[str], first: str, agai
             chosen = listed.head(int(n or 1))
             st.button("Open in Browse", icon=":material/grid_view:", on_click=_open, args=(frame, chosen))
         st.space("stretch")
-        number = min(st.session_state.get("suspects", 1), pages)
-        if pages > 1:
-            number = st.pagination(pages, key="suspects", bind="query-params", max_visible_pages=5)
+        number = page_number(pages, "suspects")
     _rows(frame, listed.slice((number - 1) * PAGE_SIZE, PAGE_SIZE), against)
 
 

@@ -13,6 +13,7 @@ from app.charts.confusion import disagreement_table
 from app.charts.shown import chart
 from app.components.gallery import gallery
 from app.frame import Frame, lens_column, tiles, widen
+from app.paging import page_number
 from app.text import count, md_escape, percent, plural
 from app.views.mistakes.slicing import put, without
 
@@ -137,9 +138,7 @@ def _images(frame: Frame, said: pl.DataFrame, sets: list[str], about: About) -> 
     pages = max(1, math.ceil(found.height / PAGE_SIZE))
     with st.container(horizontal=True, vertical_alignment="center", gap="small"):
         st.markdown(f"{plural(found.height, 'image')} on which label sets disagree", width="stretch")
-        number = min(st.session_state.get("conflicts_page", 1), pages)
-        if pages > 1:
-            number = st.pagination(pages, key="conflicts_page", bind="query-params", max_visible_pages=5)
+        number = page_number(pages, "conflicts_page")
     first = (number - 1) * PAGE_SIZE
     gallery(
         tiles(frame, found.slice(first, PAGE_SIZE), note=lambda row: note(row, sets)),

@@ -15,6 +15,7 @@ from app.charts.confusion import confusion_heat_map
 from app.charts.shown import chart
 from app.components.rows.pairs import Pair, pair_list
 from app.frame import Frame, rows_of, tiles, widen
+from app.paging import page_number
 from app.text import count, md_escape, percent, plural
 from app.views.mistakes.slicing import PAIR, cache_key, chosen_pair, put, without
 
@@ -64,9 +65,7 @@ def _list(frame: Frame, rows: pl.DataFrame, pairs: pl.DataFrame, chosen: tuple[i
     with st.container(horizontal=True, vertical_alignment="center", gap="small"):
         what = f"**{plural(pairs.height, 'pair')}**, the most frequent first"
         st.markdown(what, width="stretch")
-        number = min(st.session_state.get("pairs", 1), pages)
-        if pages > 1:
-            number = st.pagination(pages, key="pairs", bind="query-params", max_visible_pages=3)
+        number = page_number(pages, "pairs", visible=3)
     shown = pairs.slice((number - 1) * PAGE_SIZE, PAGE_SIZE)
     scored = rows.filter(pl.col("right").is_not_null(), pl.col("target").is_in(shown["target"].implode()))
     sizes = dict(scored["target"].value_counts().iter_rows())

@@ -12,6 +12,7 @@ from app import state
 from app.components.rows import ClassExamples, MistakeRow, mistake_rows
 from app.frame import Frame, rows_of, tiles
 from app.outcome_words import because, said_by
+from app.paging import page_number
 from app.text import percent, plural
 
 PAGE_SIZE = 20
@@ -27,9 +28,7 @@ def show(frame: Frame) -> pl.Series:
     with st.container(horizontal=True, vertical_alignment="center", gap="small"):
         if wrong.height:
             st.markdown(f"{plural(wrong.height, 'mistake')}, {surest}", width="stretch")
-        number = min(st.session_state.get("mistakes", 1), pages)
-        if pages > 1:
-            number = st.pagination(pages, key="mistakes", bind="query-params", max_visible_pages=5)
+        number = page_number(pages, "mistakes")
     _page(frame, wrong.slice((number - 1) * PAGE_SIZE, PAGE_SIZE))
     return wrong["item"]
 

@@ -12,6 +12,7 @@ from app.charts.mistakes import shared_bars
 from app.charts.shown import chart
 from app.components.gallery import gallery
 from app.frame import Frame, lens_column, tiles, widen
+from app.paging import page_number
 from app.text import count, md_escape, percent, plural
 from app.views.mistakes.slicing import put, without
 
@@ -90,9 +91,7 @@ def _images(frame: Frame, n_runs: int) -> pl.Series:
     pages = max(1, math.ceil(wrong.height / PAGE_SIZE))
     with st.container(horizontal=True, vertical_alignment="center", gap="small"):
         st.markdown(f"{plural(wrong.height, 'image')}, wrong by the most runs first", width="stretch")
-        number = min(st.session_state.get("shared_page", 1), pages)
-        if pages > 1:
-            number = st.pagination(pages, key="shared_page", bind="query-params", max_visible_pages=5)
+        number = page_number(pages, "shared_page")
     first = (number - 1) * PAGE_SIZE
     gallery(
         tiles(

@@ -17,6 +17,7 @@ from app import access, reviewing, state
 from app.access import Action
 from app.components.outcomes import LOOKS
 from app.frame import Frame
+from app.paging import page_number
 from app.review_words import moment, statement_words
 from app.text import count, md_escape, plural
 
@@ -33,9 +34,7 @@ def show(frame: Frame, rows: pl.DataFrame, queue: Queue | None) -> pl.Series | N
         if mine:
             listed = listed.filter(pl.col("person") == me)
         pages = max(1, -(-listed.height // PAGE_SIZE))
-        number = min(st.session_state.get("history", 1), pages)
-        if pages > 1:
-            number = st.pagination(pages, key="history", bind="query-params", max_visible_pages=5)
+        number = page_number(pages, "history")
     if listed.is_empty():
         st.caption("Nobody has judged anything here yet." if not mine else "You have judged nothing here yet.")
         return None
